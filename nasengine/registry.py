@@ -1,0 +1,58 @@
+"""Tables of named things, one way to look a name up, and one way for a plug-in to add to them.
+
+A table is a plain dictionary in the package that owns its entries, so it can be read at a glance and
+its order is the order of listings. Nothing registers itself on import. A plug-in is a Python module
+named with `--plugin MODULE`; it may define
+
+    NASENGINE = {"block": {"my_block": MyBlock}, "algorithm": {"my_algorithm": MyAlgorithm}}
+
+and its classes may then also be named in YAML as `type: package.module:Class`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, TypeVar
+
+from nasengine.errors import InputError, Problem, UnknownNameError, nearest, one_of
+
+Entry = TypeVar("Entry")
+
+
+def look_up(table: Mapping[str, Entry], name: str, kind: str) -> Entry:
+    """The entry called `name`.
+
+    Raises:
+        UnknownNameError: no such entry; the message lists the valid names and the nearest one.
+    """
+    if name in table:
+        return table[name]
+    raise UnknownNameError(
+        Problem(f"unknown {kind} {name!r}", expected=f"expected {one_of(table)}{nearest(name, table)}")
+    )
+
+
+def load_plugins(modules: Iterable[str], tables: Mapping[str, MutableMapping[str, Any]]) -> None:
+    """Import each plug-in module and add what its `NASENGINE` dictionary declares to the tables.
+
+    Loading the same module twice is harmless, since workers load what the driver has loaded.
+
+    Args:
+        modules: importable module names, as given with `--plugin`.
+        tables: kind -> table, for example {"block": BLOCKS, "algorithm": ALGORITHMS}.
+
+    Raises:
+        InputError: the module cannot be imported, names an unknown kind, or takes a name that is taken.
+    """
+    for module_name in modules:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:
+            raise InputError(f"plug-in {module_name!r} cannot be imported: {error}") from error
+        for kind, entries in getattr(module, "NASENGINE", {}).items():
+            table = look_up(tables, kind, f"plug-in kind in {module_name}.NASENGINE")
+            for name, entry in entries.items():
+                if table.get(name, entry) is not entry:
+                    raise InputError(f"plug-in {module_name!r} adds the {kind} {name!r}, but that name is taken")
+                table[name] = entry
