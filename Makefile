@@ -1,0 +1,47 @@
+# Two commands: `make search` sets up and runs a small real search, `make test` runs the tests.
+# Both install into .venv what they need, at the exact versions of constraints.txt, and only when those change.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+RUN ?= runs/quickstart
+MARKS ?= not slow and not gpu
+PYTEST_ARGUMENTS ?=
+
+# One torch thread per process: results repeat bit for bit only at one fixed number of threads.
+export OMP_NUM_THREADS = 1
+export MKL_NUM_THREADS = 1
+
+.PHONY: search test lint format clean
+
+search: $(VENV)/.installed
+	$(VENV)/bin/nasengine search quickstart random_search --executor local --workers 2 --run $(RUN)
+
+test: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m pytest -n 2 -m "$(MARKS)" $(PYTEST_ARGUMENTS)
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+
+format: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The build backend is installed first and used as it is, so that its version is pinned too.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet -c constraints.txt hatchling editables
+	$(PIP) install --quiet -c constraints.txt --no-build-isolation -e '.[onnx]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt --no-build-isolation -e '.[onnx,ray,dev]'
+	touch $@

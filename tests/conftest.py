@@ -1,0 +1,55 @@
+"""What every test may rely on: one thread per process, real data where there is any, reasons where there is none."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+# Before anything imports torch or numpy: gradients differ in their last bits between one thread and two.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("NASENGINE_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+def _missing_gpu() -> str:
+    import torch  # only when a test asks for a GPU: the import takes seconds
+
+    return "" if torch.cuda.is_available() else "needs a CUDA device"
+
+
+def _missing_ray() -> str:
+    return "" if importlib.util.find_spec("ray") else "needs the extra `ray`: pip install 'nasengine[ray]'"
+
+
+def _missing_data() -> str:
+    return "" if DATA.is_dir() else f"needs the data sets in {DATA} (set NASENGINE_DATA to their folder)"
+
+
+NEEDS = {"gpu": _missing_gpu, "ray": _missing_ray, "data": _missing_data}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, with the reason, the tests whose mark names something that this machine lacks."""
+    for mark, missing in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(mark)]
+        reason = missing() if marked else ""
+        if reason:
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder that holds cifar10/, small/ and the other data sets; for tests marked `data`."""
+    if not DATA.is_dir():
+        pytest.skip(_missing_data())
+    return DATA
