@@ -4,11 +4,11 @@ import importlib.util
 import os
 from pathlib import Path
 
+import pytest
+
 # Before anything imports torch or numpy: gradients differ in their last bits between one thread and two.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
-
-import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("NASENGINE_DATA", REPOSITORY.parent / "shared" / "data"))
