@@ -1,0 +1,1 @@
+"""Layers and blocks: plain PyTorch modules with ordinary arguments, one family a file."""
