@@ -1,0 +1,110 @@
+"""Small checks of marked YAML that note what they find and go on: is this a mapping, a word, an integer?
+
+Each check returns what it read, or None after noting a problem, so that a reader can collect every problem of a
+file. `where` names the place in the file as a dotted path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from nasengine.errors import nearest, one_of
+from nasengine.space.problems import Problems
+from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+-]*")
+
+
+def describe(node: YamlNode) -> str:
+    """What a person sees there: "the word 'x'", "the number 3", "a list", "nothing"."""
+    match node:
+        case YamlSequence():
+            return "a list"
+        case YamlMapping():
+            return "a mapping"
+        case YamlScalar(value=None):
+            return "nothing (null)"
+        case YamlScalar(value=bool() as value):
+            return "true" if value else "false"
+        case YamlScalar(value=str() as value):
+            return f"the word {value!r}" if len(value) <= 40 else f"the text {value[:37] + '…'!r}"
+        case YamlScalar(value=value):
+            return f"the number {value}"
+
+
+class Checks:
+    """The checks, noting what they find in `problems`."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+
+    def wrong(self, node: YamlNode, where: str, expected: str) -> None:
+        """Note that something else stands where `expected` should."""
+        self.problems.add(f"{describe(node)} stands at {where}", node.mark, f"expected {expected}")
+
+    def mapping(self, node: YamlNode, where: str, expected: str = "a mapping of keys to values") -> YamlMapping | None:
+        if isinstance(node, YamlMapping):
+            return node
+        self.wrong(node, where, expected)
+        return None
+
+    def sequence(self, node: YamlNode, where: str, expected: str = "a list") -> YamlSequence | None:
+        if isinstance(node, YamlSequence):
+            return node
+        self.wrong(node, where, expected)
+        return None
+
+    def keys(self, mapping: YamlMapping, where: str, allowed: Sequence[str], required: Iterable[str] = ()) -> None:
+        """Every key must be one of `allowed`, and each of `required` must be there."""
+        for key, mark in mapping.key_marks.items():
+            if key not in allowed:
+                self.problems.add(
+                    f"unknown key {key!r} in {where}", mark, f"expected {one_of(allowed)}{nearest(key, allowed)}"
+                )
+        for key in required:
+            if key not in mapping.entries:
+                self.problems.add(f"{where} has no {key!r}", mapping.mark, f"expected a key {key!r}")
+
+    def word(self, node: YamlNode, where: str, expected: str = "a word") -> str | None:
+        """Non-empty text."""
+        if isinstance(node, YamlScalar) and isinstance(node.value, str) and node.value.strip():
+            return node.value
+        self.wrong(node, where, expected)
+        return None
+
+    def name(self, node: YamlNode, where: str) -> str | None:
+        """A word of letters, digits, `_`, `+` and `-`."""
+        word = self.word(node, where, "a name")
+        if word is not None and not NAME.fullmatch(word):
+            self.wrong(node, where, "a name of letters, digits, _ and -")
+            return None
+        return word
+
+    def one_of(self, node: YamlNode, where: str, known: Sequence[str]) -> str | None:
+        """One of some words."""
+        word = self.word(node, where, one_of(known))
+        if word is not None and word not in known:
+            self.wrong(node, where, f"{one_of(known)}{nearest(word, known)}")
+            return None
+        return word
+
+    def integer(self, node: YamlNode, where: str, low: int = 0, high: int | None = None) -> int | None:
+        """An integer between `low` and `high`; true and false are none."""
+        expected = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+        value = node.value if isinstance(node, YamlScalar) else None
+        if isinstance(value, int) and not isinstance(value, bool) and value >= low and (high is None or value <= high):
+            return value
+        self.wrong(node, where, expected)
+        return None
+
+    def number(self, node: YamlNode, where: str) -> float | None:
+        """An integer or real number."""
+        value = node.value if isinstance(node, YamlScalar) else None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        hint = ""
+        if isinstance(value, str) and re.fullmatch(r"[-+0-9_,.' ]*[0-9][-+0-9_,.' ]*", value):
+            hint = " (digits alone: no separators)"
+        self.wrong(node, where, f"a number{hint}")
+        return None

@@ -1,0 +1,137 @@
+"""`extends:`: a JSON merge patch (RFC 7396) on another space, with every mark pointing into the file it came from.
+
+Mappings merge, lists and scalars replace, null deletes. The base is a file of the same folder, or a shipped space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nasengine.errors import InputError, Mark, nearest, one_of
+from nasengine.space.problems import Problems
+from nasengine.space.yaml import MAX_DEPTH, MAX_NODES, YamlMapping, YamlNode, YamlScalar, parse_document, read_text
+
+MAX_CHAIN = 16
+
+
+def merge(base: YamlNode | None, patch: YamlNode) -> YamlNode:
+    """Apply a merge patch (RFC 7396, section 2)."""
+    if not isinstance(patch, YamlMapping):
+        return patch
+    entries: dict[str, YamlNode] = dict(base.entries) if isinstance(base, YamlMapping) else {}
+    marks: dict[str, Mark] = dict(base.key_marks) if isinstance(base, YamlMapping) else {}
+    for key, value in patch.entries.items():
+        if isinstance(value, YamlScalar) and value.value is None:
+            entries.pop(key, None)
+            marks.pop(key, None)
+        else:
+            entries[key] = merge(entries.get(key), value)
+            marks[key] = patch.key_marks[key]
+    return YamlMapping(entries, patch.mark, marks)
+
+
+def resolve_extends(
+    root: YamlNode, file: str, lines: dict[str, tuple[str, ...]], shipped: Callable[[], Mapping[str, Path]]
+) -> YamlNode:
+    """The document with everything it extends merged in, and without the key `extends`.
+
+    Args:
+        root: the document of `file`.
+        file: its path; bases are looked for in its folder.
+        lines: file name -> source lines; the lines of each base are added.
+        shipped: gives name -> path of the shipped spaces.
+
+    Raises:
+        InputError: a base that is missing, outside the folder, broken, or extends its own descendant.
+    """
+    problems = Problems(lines)
+    patches: list[YamlMapping] = []
+    seen = [_identity(Path(file))]
+    current, path = root, Path(file)
+    while isinstance(current, YamlMapping) and "extends" in current.entries:
+        target = current.entries["extends"]
+        patches.append(current)
+        base = _find(target, path, shipped, problems)
+        problems.check()
+        assert base is not None
+        identity = _identity(base)
+        if identity in seen:
+            names = [Path(other).name for other in (*seen[seen.index(identity) :], identity)]
+            problems.add(f"spaces extend each other in a circle: {' extends '.join(names)}", target.mark)
+        elif len(seen) > MAX_CHAIN:
+            problems.add(f"more than {MAX_CHAIN} spaces extend one another", target.mark)
+        problems.check()
+        seen.append(identity)
+        try:
+            parsed = parse_document(read_text(base), str(base))
+        except InputError as error:
+            placed = [problem for problem in error.problems if problem.mark is not None]
+            for problem in error.problems:
+                if problem.mark is None:
+                    problems.add(problem.message, target.mark, problem.expected)
+            raise InputError([*placed, *problems.found]) from error
+        lines[str(base)] = parsed.lines
+        current, path = parsed.documents[0], base
+        if not isinstance(current, YamlMapping):
+            problems.add("the space that is extended is no mapping", current.mark, "expected name, task and network")
+            problems.check()
+    merged = current
+    for patch in reversed(patches):
+        entries = {key: value for key, value in patch.entries.items() if key != "extends"}
+        merged = merge(merged, YamlMapping(entries, patch.mark, patch.key_marks))
+        if isinstance(merged, YamlMapping) and "extends" in merged.entries:
+            rest = {key: value for key, value in merged.entries.items() if key != "extends"}
+            marks = {key: mark for key, mark in merged.key_marks.items() if key != "extends"}
+            merged = YamlMapping(rest, merged.mark, marks)
+        if merged.size > MAX_NODES or merged.depth > MAX_DEPTH:
+            problems.add(f"with what it extends, the space is larger than {MAX_NODES:,} values", patch.mark)
+            problems.check()
+    return merged
+
+
+def _identity(path: Path) -> str:
+    try:
+        return str(path.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of symbolic links, a name no file system takes
+        return str(path)
+
+
+def _find(target: YamlNode, path: Path, shipped: Callable[[], Mapping[str, Path]], problems: Problems) -> Path | None:
+    """The file that `extends` names, or None after noting why there is none."""
+    expected = "expected the name of a shipped space, or of a file in the same folder"
+    word = target.value if isinstance(target, YamlScalar) else None
+    if not isinstance(word, str) or not word:
+        problems.add("extends is no name", target.mark, expected)
+        return None
+    if any(character in word for character in "/\\:~\0") or word.startswith(".") or len(word) > 200:
+        problems.add(f"extends {word!r} leads out of the file's folder", target.mark, expected)
+        return None
+    folder = path.parent
+    candidates = [word] if word.endswith((".yaml", ".yml")) else [f"{word}.yaml", f"{word}.yml"]
+    for candidate in candidates:
+        found = folder / candidate
+        try:
+            if not found.is_file():
+                continue
+            inside = found.resolve().parent == folder.resolve()
+        except (OSError, RuntimeError, ValueError):
+            continue
+        if not inside:
+            problems.add(f"extends {word!r} is a link out of the file's folder", target.mark, expected)
+            return None
+        return found
+    known = shipped()
+    if word in known:
+        return known[word]
+    names = {*known, *_neighbours(folder, path)}
+    hint = f"{expected}: {one_of(names)}{nearest(word, names)}" if names else expected
+    problems.add(f"there is no space {word!r} to extend", target.mark, hint)
+    return None
+
+
+def _neighbours(folder: Path, path: Path) -> list[str]:
+    try:
+        return [other.stem for other in sorted(folder.glob("*.y*ml"))[:200] if other.name != path.name]
+    except OSError:
+        return []

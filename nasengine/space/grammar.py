@@ -1,0 +1,122 @@
+"""The first pass over a space file: marked YAML to a `SpaceTree`, every breach of the language noted.
+
+What needs torch or the paths of choices (types and arguments, shapes, known architectures, the targets of
+`same_as` and of relations) is checked later, with the marks kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nasengine.errors import Mark
+from nasengine.space.checks import Checks
+from nasengine.space.expansion import check_expansion
+from nasengine.space.grammar_known import read_known
+from nasengine.space.grammar_proxy import check_proxy
+from nasengine.space.grammar_quantization import read_quantization
+from nasengine.space.grammar_relations import read_constraints, read_relations
+from nasengine.space.grammar_task import read_task
+from nasengine.space.holes import MapOf, SpaceTree
+from nasengine.space.let import LetEntries, read_let
+from nasengine.space.nodes import NodeReader
+from nasengine.space.problems import Problems
+from nasengine.space.yaml import YamlMapping, YamlNode, plain
+
+ROOTS = ("network", "proxy")
+KEYS = (
+    "name", "about", "source", "extends", "let", "task", "network", "proxy",
+    "quantization", "constraints", "relations", "known",
+)  # fmt: skip
+
+
+def read_space(root: YamlNode, file: str, lines: Mapping[str, tuple[str, ...]]) -> SpaceTree:
+    """The tree of a space whose `extends` is already merged.
+
+    Args:
+        root: the document.
+        file: its name, for messages.
+        lines: file name -> source lines, of every file the marks point into.
+
+    Raises:
+        InputError: every problem of the file.
+    """
+    problems = Problems(lines)
+    checks = Checks(problems)
+    mapping = checks.mapping(root, "the top level", "a mapping with name, task and network")
+    problems.check()
+    assert mapping is not None
+    checks.keys(mapping, "a space", KEYS)
+    name = _text(mapping, "name", checks, required=True)
+    about, source = _text(mapping, "about", checks), _text(mapping, "source", checks)
+
+    let = read_let(mapping.entries["let"], problems) if "let" in mapping.entries else LetEntries()
+    entries = {
+        key: let.substitute(value, problems)
+        for key, value in mapping.entries.items()
+        if key not in ("name", "about", "source", "extends", "let", "known")
+    }
+    let.note_unused(problems)
+    reader = NodeReader(problems, let.shared)
+    shared = {key: reader.read(value, f"let.{key}") for key, value in let.shared.items()}
+
+    task = read_task(entries["task"], reader) if "task" in entries else None
+    root_key, root_node = _root(mapping, problems), None
+    if root_key is not None:
+        root_node = reader.read(entries[root_key], root_key)
+        if root_key == "proxy":
+            check_proxy(root_node, shared, problems)
+        elif not isinstance(root_node, MapOf) or "type" not in root_node.entries:
+            _note_network_without_type(entries["network"], problems)
+        if root_key == "network" and "task" not in entries:
+            problems.add("the space has no 'task'", mapping.mark, "expected task: {kind: …, input: [3, 32, 32], …}")
+    quantization = read_quantization(entries["quantization"], reader) if "quantization" in entries else ()
+    constraints = read_constraints(entries["constraints"], checks) if "constraints" in entries else ()
+    relations = read_relations(entries["relations"], checks) if "relations" in entries else ()
+    known = read_known(mapping.entries["known"], checks) if "known" in mapping.entries else {}
+    problems.check()
+    assert root_key is not None
+    assert root_node is not None
+
+    tree = SpaceTree(
+        name=name,
+        about=about,
+        source=source,
+        file=file,
+        lines=lines,
+        root_key=root_key,
+        root=root_node,
+        task=task,
+        let=shared,
+        quantization=quantization,
+        constraints=constraints,
+        relations=relations,
+        known=known,
+        resolved={key: plain(value) for key, value in mapping.entries.items() if key != "extends"},
+    )
+    check_expansion(tree, problems)
+    problems.check()
+    return tree
+
+
+def _text(mapping: YamlMapping, key: str, checks: Checks, required: bool = False) -> str:
+    if key not in mapping.entries:
+        if required:
+            checks.problems.add(f"the space has no {key!r}", mapping.mark, f"expected a key {key!r}")
+        return ""
+    read = checks.name if key == "name" else checks.word
+    return read(mapping.entries[key], key) or ""
+
+
+def _root(mapping: YamlMapping, problems: Problems) -> str | None:
+    found = [key for key in ROOTS if key in mapping.entries]
+    if len(found) == 2:
+        mark: Mark = mapping.key_marks["proxy"]
+        problems.add("the space has a network and a proxy", mark, "expected one of the two")
+    if not found:
+        problems.add("the space has no 'network'", mapping.mark, "expected a key 'network' (or 'proxy')")
+        return None
+    return found[0]
+
+
+def _note_network_without_type(node: YamlNode, problems: Problems) -> None:
+    problems.add("the network has no type", node.mark, "expected {type: name, argument: value, …}")

@@ -1,0 +1,53 @@
+"""Reads `task:`: its kind, the shape of its input (whose resolution may be a choice) and its own settings."""
+
+from __future__ import annotations
+
+from nasengine.space.holes import Scalar, Task, Value
+from nasengine.space.nodes import NodeReader
+from nasengine.space.yaml import YamlNode, YamlScalar, YamlSequence
+
+
+def read_task(node: YamlNode, reader: NodeReader) -> Task | None:
+    """The task, or None after noting why it is none."""
+    mapping = reader.mapping(node, "task", "{kind: …, input: [channels, height, width], …}")
+    if mapping is None:
+        return None
+    for key in ("kind", "input"):
+        if key not in mapping.entries:
+            reader.problems.add(f"the task has no {key!r}", mapping.mark, f"expected a key {key!r}")
+    kind = reader.name(mapping.entries["kind"], "task.kind") if "kind" in mapping.entries else None
+    shape = _read_input(mapping.entries["input"], reader) if "input" in mapping.entries else None
+    settings: dict[str, Scalar] = {}
+    for key, below in mapping.entries.items():
+        if key in ("kind", "input"):
+            continue
+        if isinstance(below, YamlScalar):
+            settings[key] = below.value
+        else:
+            reader.wrong(below, f"task.{key}", "a plain value; only the resolution of the input may be a choice")
+    if kind is None or shape is None:
+        return None
+    channels, height, width = shape
+    return Task(kind, channels, height, width, settings, mapping.mark)
+
+
+def _read_input(node: YamlNode, reader: NodeReader):  # type: ignore[no-untyped-def]
+    expected = "three sizes: [channels, height, width], the width perhaps the word same"
+    if not isinstance(node, YamlSequence) or len(node.items) != 3:
+        reader.wrong(node, "task.input", expected)
+        return None
+    channels = reader.integer(node.items[0], "task.input.0", 1)
+    height = reader.counts(node.items[1], "task.input.1", 1)
+    width: Value | None = None
+    last = node.items[2]
+    if isinstance(last, YamlScalar) and last.value == "same":
+        pass
+    elif isinstance(last, YamlScalar):
+        number = reader.integer(last, "task.input.2", 1)
+        if number is None:
+            return None
+        width = Value(number, last.mark)
+    else:
+        reader.wrong(last, "task.input.2", "an integer, or the word same (the height may be a choice, the width not)")
+        return None
+    return None if channels is None or height is None else (channels, height, width)

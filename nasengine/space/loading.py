@@ -1,0 +1,32 @@
+"""From a file, a shipped name or plain values to a search space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nasengine.space.grammar import read_space
+from nasengine.space.parsing import find_file, parse_space, shipped
+from nasengine.space.space import SearchSpace
+from nasengine.space.yaml import from_plain, read_text
+
+__all__ = ["find_file", "load_space", "parse_space", "shipped", "space_from_mapping"]
+
+
+def load_space(path_or_name: str | Path) -> SearchSpace:
+    """Load a space from a file, or a shipped one by its name.
+
+    Raises:
+        InputError: every problem found, with its place.
+    """
+    path = find_file(path_or_name, "search_spaces")
+    return SearchSpace(parse_space(read_text(path), str(path)))
+
+
+def space_from_mapping(resolved: Mapping[str, object], file: str = "run.yaml") -> SearchSpace:
+    """Rebuild a space from `SpaceTree.resolved`, the plain values that a run keeps of it.
+
+    Raises:
+        InputError: the values are no space.
+    """
+    return SearchSpace(read_space(from_plain(resolved, file), file, {}))

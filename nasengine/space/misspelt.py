@@ -1,0 +1,39 @@
+"""Recognises a hole whose word is misspelt, which would otherwise pass as a group of settings."""
+
+from __future__ import annotations
+
+import difflib
+
+from nasengine.space.yaml import YamlMapping, YamlSequence
+
+# hole -> the keys that may stand beside it, those that must, and whether its value is a list or mapping
+_SHAPES: dict[str, tuple[frozenset[str], frozenset[str], bool]] = {
+    "choice": (frozenset({"weights"}), frozenset(), True),
+    "range": (frozenset(), frozenset(), True),
+    "subset": (frozenset(), frozenset(), True),
+    "repeat": (frozenset({"of"}), frozenset({"of"}), False),
+    "optional": (frozenset(), frozenset(), True),
+    "same_as": (frozenset(), frozenset(), False),
+}
+_LIKENESS = 0.8
+
+
+def misspelt_hole(node: YamlMapping) -> tuple[str, str] | None:
+    """The key that is nearly a hole word, and that word; None if the mapping does not have the shape of a hole.
+
+    A group of settings may well have a key such as `ranges`, so the whole mapping must look like the hole:
+    nothing else in it than what may stand beside that hole, and a value of the right kind.
+    """
+    if not 1 <= len(node.entries) <= 2 or "type" in node.entries:
+        return None
+    for key, value in node.entries.items():
+        others = set(node.entries) - {key}
+        spelt = key.lower().replace("-", "_")
+        for hole, (beside, required, has_content) in _SHAPES.items():
+            if not (required <= others <= beside):
+                continue
+            if has_content and not isinstance(value, (YamlSequence, YamlMapping)):
+                continue
+            if spelt == hole or difflib.SequenceMatcher(None, spelt, hole).ratio() >= _LIKENESS:
+                return key, hole
+    return None
