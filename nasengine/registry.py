@@ -19,6 +19,18 @@ from nasengine.errors import InputError, Problem, UnknownNameError, nearest, one
 
 Entry = TypeVar("Entry")
 
+_allowed: set[str] = set()
+
+
+def allow_modules(modules: Iterable[str]) -> None:
+    """Let YAML name classes of these Python modules, and of the modules inside them, by `type: module:Class`."""
+    _allowed.update(modules)
+
+
+def allowed_modules() -> frozenset[str]:
+    """The modules allowed so far in this process."""
+    return frozenset(_allowed)
+
 
 def look_up(table: Mapping[str, Entry], name: str, kind: str) -> Entry:
     """The entry called `name`.
@@ -34,7 +46,7 @@ def look_up(table: Mapping[str, Entry], name: str, kind: str) -> Entry:
 
 
 def load_plugins(modules: Iterable[str], tables: Mapping[str, MutableMapping[str, Any]]) -> None:
-    """Import each plug-in module and add what its `NASENGINE` dictionary declares to the tables.
+    """Import each plug-in module, allow its classes in YAML, and add what its `NASENGINE` dictionary declares.
 
     Loading the same module twice is harmless, since workers load what the driver has loaded.
 
@@ -46,6 +58,7 @@ def load_plugins(modules: Iterable[str], tables: Mapping[str, MutableMapping[str
         InputError: the module cannot be imported, names an unknown kind, or takes a name that is taken.
     """
     for module_name in modules:
+        allow_modules([module_name])
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:

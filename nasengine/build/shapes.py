@@ -1,0 +1,70 @@
+"""The shape a built layer gives for the shape it gets, found by running it on tensors without memory.
+
+Shapes are those of one image, the batch left out: (C, H, W) a feature map, (L, D) tokens, (F,) a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import torch
+from torch import Tensor, nn
+
+from nasengine.build.module_call import ModuleCall, NodeError, instantiate, one_line
+
+Shape = tuple[int, ...]
+
+LARGEST_CACHE = 100_000  # entries of some hundred bytes
+_cache: dict[Hashable, Shape] = {}
+
+
+def write_shape(shape: Shape) -> str:
+    """(64, 8, 8) as "64×8×8"."""
+    return "×".join(map(str, shape)) or "one number"
+
+
+def output_shape(call: ModuleCall, shape: Shape) -> Shape:
+    """What the module of `call` gives for an input of `shape`; remembered by configuration.
+
+    Raises:
+        NodeError: its constructor refuses its arguments, or it cannot take this input.
+    """
+    key = (call.configuration, shape)
+    found = _cache.get(key)
+    if found is None:
+        found = _measure(call, shape)
+        if len(_cache) >= LARGEST_CACHE:
+            _cache.clear()
+        _cache[key] = found
+    return found
+
+
+def _measure(call: ModuleCall, shape: Shape) -> Shape:
+    with torch.device("meta"):
+        try:
+            return _run(call, instantiate(call), shape)
+        except NodeError as error:
+            on_meta = error
+    # A constructor that reads a value (`.item()`) fails without memory and nowhere else, so the CPU has the last word.
+    state = torch.get_rng_state()
+    try:
+        with torch.device("cpu"):
+            return _run(call, instantiate(call), shape)
+    except NodeError as error:
+        raise error from on_meta
+    finally:
+        torch.set_rng_state(state)
+
+
+def _run(call: ModuleCall, module: nn.Module, shape: Shape) -> Shape:
+    batch = 2  # one image would be too few for statistics of a 1×1 map
+    with torch.no_grad():
+        try:
+            output = module.eval()(torch.zeros(batch, *shape))
+        except Exception as error:
+            raise call.fail(f"cannot take its input of {write_shape(shape)}: {one_line(error)}") from error
+    if not isinstance(output, Tensor):
+        raise call.fail(f"gives {type(output).__name__} where a tensor is expected")
+    if output.dim() == 0 or output.shape[0] != batch:
+        raise call.fail(f"loses the batch: {batch} images of {write_shape(shape)} give {write_shape(output.shape)}")
+    return tuple(output.shape[1:])
