@@ -316,7 +316,7 @@ class _Builder:
                 self._close()
 
     def _mark(self, event: yaml.Event) -> Mark:
-        mark = event.start_mark
+        mark: Any = event.start_mark
         return Mark(self.file, mark.line + 1, mark.column + 1)
 
     @property
@@ -366,7 +366,7 @@ class _Builder:
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         mark = self._mark(event)
-        name = event.anchor
+        name: str = event.anchor or ""
         if self._expects_key:
             self.problems.add(f"the alias *{name} is used as a key", mark, "expected a word")
             self.stack[-1].key = (name, False)
