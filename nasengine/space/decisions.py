@@ -1,0 +1,370 @@
+"""The decisions of a space: every hole of its tree, spelt out once, with when it is active.
+
+The tree of a space is walked once. A repeat is spelt out copy by copy, an alias stands wherever it was written,
+a hole under `let` is one decision however often it is used, and a quantization rule `per: choice` adds a format
+for each choice between named nodes. What comes out is a list in which whatever decides whether a decision is
+active stands before it; otherwise the order is that of the file: task, let, network or proxy, quantization.
+
+A decision is active if, at one of its sites, the decision above it is active and took one of the options named
+there. Only active decisions are part of an architecture, so equal networks are equal architectures.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from nasengine.errors import Mark
+from nasengine.space.holes import (
+    Choice,
+    ListOf,
+    MapOf,
+    Maybe,
+    Node,
+    Option,
+    QuantizationRule,
+    Range,
+    Repeat,
+    SameAs,
+    SpaceTree,
+    Subset,
+    Use,
+    Value,
+)
+from nasengine.space.patterns import matches
+from nasengine.space.problems import Problems
+
+Kind = Literal["choice", "range", "subset", "repeat", "optional", "format"]
+Site = tuple[int, frozenset[int]]
+
+ABSENT_OR_PRESENT = (False, True)
+RULES_FOR_BUILD = ("layer", "block")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One thing that an architecture answers.
+
+    Args:
+        path: its name in an architecture, as the table in `holes` says.
+        kind: which hole it is; `format` is a choice that belongs to a quantization rule.
+        options: what an architecture may store: scalars, or tuples for subsets; False and True for an optional.
+        weights: relative frequency of each option in sampling; that of a subset is the product over its items.
+        sites: active iff at one of them the parent decision (an index) is active and took one of the options
+            (indices); None among them means always.
+        mark: where the hole is written.
+        low: smallest number of items of a subset; 0 for other kinds.
+    """
+
+    path: str
+    kind: Kind
+    options: tuple[Any, ...]
+    weights: tuple[float, ...]
+    sites: tuple[Site | None, ...]
+    mark: Mark
+    low: int = 0
+
+    @property
+    def conditional(self) -> bool:
+        """Whether some architecture leaves this decision out."""
+        return None not in self.sites
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """What a tree spells out to.
+
+    Args:
+        decisions: parents before children.
+        unexpanded: quantization rules with a hole per layer or per block, which only a built network can spell out.
+        reaches: path of each `same_as` as it stands, in a copy or under `let` -> the hole.
+        always_used: entries under `let` that every architecture uses.
+    """
+
+    decisions: tuple[Decision, ...]
+    unexpanded: tuple[QuantizationRule, ...]
+    reaches: Mapping[str, SameAs]
+    always_used: frozenset[str]
+
+
+_NamedSite = tuple[str, frozenset[int]]
+_Sites = tuple[_NamedSite | None, ...]
+_ALWAYS: _Sites = (None,)
+
+
+@dataclass(slots=True)
+class _Found:
+    path: str
+    kind: Kind
+    options: tuple[Any, ...]
+    weights: tuple[float, ...]
+    sites: _Sites
+    mark: Mark
+    low: int = 0
+    typed: frozenset[int] = frozenset()  # options of a choice that are named constructor calls
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What has been met so far; `uses` holds, for each entry under let, where it is used and when it exists there."""
+
+    tree: SpaceTree
+    problems: Problems
+    found: dict[str, _Found] = field(default_factory=dict)
+    uses: dict[str, list[tuple[str, _Sites]]] = field(default_factory=dict)
+    reaches: dict[str, SameAs] = field(default_factory=dict)
+
+    def node(self, node: Node, path: str, sites: _Sites) -> None:
+        """Note the holes of `node`, which stands at `path` and exists at `sites`."""
+        match node:
+            case Value():
+                pass
+            case ListOf():
+                for position, item in enumerate(node.items):
+                    self.node(item, f"{path}.{position}", sites)
+            case MapOf():
+                for key, entry in node.entries.items():
+                    self.node(entry, f"{path}.{key}", sites)
+            case Choice():
+                self.choice(node, path, sites, "choice")
+            case Range():
+                values = node.values
+                self.add(_Found(path, "range", values, (1.0,) * len(values), sites, node.mark))
+            case Subset():
+                self.subset(node, path, sites)
+            case Repeat():
+                self.repeat(node, path, sites)
+            case Maybe():
+                present = f"{path}.present"
+                self.add(_Found(present, "optional", ABSENT_OR_PRESENT, (1.0, 1.0), sites, node.mark))
+                self.node(node.of, path, ((present, frozenset([1])),))
+            case Use():
+                self.uses.setdefault(node.name, []).append((path, sites))
+            case SameAs():
+                self.reaches[path] = node
+
+    def choice(self, node: Choice, path: str, sites: _Sites, kind: Kind) -> None:
+        typed = frozenset(i for i, option in enumerate(node.options) if node.named and self.is_call(option.node))
+        labels = tuple(option.label for option in node.options)
+        weights = tuple(option.weight for option in node.options)
+        self.add(_Found(path, kind, labels, weights, sites, node.mark, typed=typed))
+        for position, option in enumerate(node.options):
+            taken = _below(path, frozenset([position]), len(labels), sites)
+            self.node(option.node, option_path(path, node.named, option, position), taken)
+
+    def subset(self, node: Subset, path: str, sites: _Sites) -> None:
+        taken = list(subset_positions(len(node.items), node.low, node.high))
+        options = tuple(tuple(node.items[i].label for i in positions) for positions in taken)
+        weights = tuple(math.prod(node.items[i].weight for i in positions) for positions in taken)
+        self.add(_Found(path, "subset", options, weights, sites, node.mark, low=node.low))
+        for position, item in enumerate(node.items):
+            holders = frozenset(i for i, positions in enumerate(taken) if position in positions)
+            self.node(
+                item.node, option_path(path, node.named, item, position), _below(path, holders, len(taken), sites)
+            )
+
+    def repeat(self, node: Repeat, path: str, sites: _Sites) -> None:
+        counts = repeat_counts(node)
+        if not isinstance(node.count, Value):
+            count_path = f"{path}.repeat"
+            weights = (
+                tuple(option.weight for option in node.count.options)
+                if isinstance(node.count, Choice)
+                else (1.0,) * len(counts)
+            )
+            self.add(_Found(count_path, "repeat", counts, weights, sites, node.count.mark))
+        for copy in range(max(counts, default=0)):
+            enough = frozenset(i for i, count in enumerate(counts) if count > copy)
+            self.node(node.of, f"{path}.{copy}", _below(f"{path}.repeat", enough, len(counts), sites))
+
+    def is_call(self, node: Node) -> bool:
+        while isinstance(node, Use):
+            node = self.tree.let[node.name]
+        return isinstance(node, MapOf) and "type" in node.entries
+
+    def add(self, found: _Found) -> None:
+        if found.path in self.found:
+            self.problems.add(
+                f"two choices would have the path {found.path}",
+                found.mark,
+                "expected labels and keys that make paths differ (a dot in a label can cause this)",
+            )
+        self.found.setdefault(found.path, found)
+
+
+def _below(path: str, taken: frozenset[int], count: int, sites: _Sites) -> _Sites:
+    """The sites of what exists when the decision at `path`, which has `sites`, took one of these options."""
+    return sites if len(taken) == count else ((path, taken),)
+
+
+def option_key(option: Any) -> Any:
+    """What tells options apart: 1, 1.0 and True are equal in Python and different in an architecture."""
+    return tuple(map(option_key, option)) if isinstance(option, (tuple, list)) else (type(option).__name__, option)
+
+
+def option_path(path: str, named: bool, option: Option, position: int) -> str:
+    """Where the node of an option stands: below its label, or below its position where options have no names."""
+    return f"{path}.{option.label}" if named else f"{path}.{position}"
+
+
+def subset_positions(items: int, low: int, high: int) -> Iterator[tuple[int, ...]]:
+    """The positions each option of a subset takes: smaller subsets first, then in the order of the list."""
+    return itertools.chain.from_iterable(itertools.combinations(range(items), size) for size in range(low, high + 1))
+
+
+def repeat_counts(node: Repeat) -> tuple[int, ...]:
+    """How many copies a repeat may hold, in the order of its hole; one number where the count is fixed."""
+    match node.count:
+        case Choice():
+            return tuple(cast(int, option.label) for option in node.count.options)
+        case Range():
+            return node.count.values
+        case Value():
+            return (cast(int, node.count.value),)
+
+
+def unroll(tree: SpaceTree, problems: Problems) -> Unrolled:
+    """Spell out the decisions of a tree; what is wrong is added to `problems`.
+
+    A `let` entry that nothing uses has no decisions.
+    """
+    walk = _Walk(tree, problems)
+    if tree.task is not None:
+        walk.node(tree.task.height, "task.resolution", _ALWAYS)
+    walk.node(tree.root, tree.root_key, _ALWAYS)
+    late = {name for rule in tree.quantization for name in _names(rule.formats.values())}
+    for name in _users_first(tree):
+        if name not in late and name in walk.uses:
+            walk.node(tree.let[name], f"let.{name}", _merged(walk.uses[name]))
+    unexpanded = _formats(walk)
+    for name in _users_first(tree):
+        if name in late and name in walk.uses:
+            walk.node(tree.let[name], f"let.{name}", _merged(walk.uses[name]))
+    places = [f"let.{name}" for name in tree.let]
+
+    def rank(found: _Found) -> int:
+        starts = ["task", *places, tree.root_key, "quantization"]
+        return next((i for i, s in enumerate(starts) if found.path == s or found.path.startswith(f"{s}.")), len(starts))
+
+    ordered = _parents_first(sorted(walk.found.values(), key=rank))
+    index = {found.path: i for i, found in enumerate(ordered)}
+
+    def numbered(sites: _Sites) -> tuple[Site | None, ...]:
+        return tuple(None if site is None else (index[site[0]], site[1]) for site in sites)
+
+    decisions = tuple(Decision(f.path, f.kind, f.options, f.weights, numbered(f.sites), f.mark, f.low) for f in ordered)
+    always_used = frozenset(name for name, uses in walk.uses.items() if _merged(uses) == _ALWAYS)
+    return Unrolled(decisions, unexpanded, walk.reaches, always_used)
+
+
+def _merged(uses: Sequence[tuple[str, _Sites]]) -> _Sites:
+    """The sites of a let entry: those of all its uses, one for each parent."""
+    merged: dict[str, frozenset[int]] = {}
+    for _, sites in uses:
+        for site in sites:
+            if site is None:
+                return _ALWAYS
+            merged[site[0]] = merged.get(site[0], frozenset()) | site[1]
+    return tuple(merged.items())
+
+
+def _formats(walk: _Walk) -> tuple[QuantizationRule, ...]:
+    """Add the formats of the quantization rules; return the rules that only `build` can spell out."""
+    unexpanded = []
+    claimed: set[str] = set()
+    candidates = [found for found in walk.found.values() if found.typed]
+    for number, rule in enumerate(walk.tree.quantization):
+        if rule.per in RULES_FOR_BUILD and any(True for _ in _holes(rule.formats.values())):
+            unexpanded.append(rule)
+        elif rule.per == "network":
+            _format(walk, rule, f"quantization.{number}", _ALWAYS)
+        for found in candidates:
+            if found.path not in claimed and any(matches(rule.at, place) for place in _places(walk, found.path)):
+                claimed.add(found.path)
+                if rule.per == "choice":
+                    sites = _below(found.path, found.typed, len(found.options), found.sites)
+                    _format(walk, rule, f"quantization.{found.path}", sites)
+    return tuple(unexpanded)
+
+
+def _format(walk: _Walk, rule: QuantizationRule, path: str, sites: _Sites) -> None:
+    for key, node in rule.formats.items():
+        place = path if key == "format" else f"{path}.{key}"
+        if isinstance(node, Choice):
+            walk.choice(node, place, sites, "format")
+        else:
+            walk.node(node, place, sites)
+
+
+def _places(walk: _Walk, path: str) -> Iterator[str]:
+    """A path and, if it is under `let`, every place where that stands in the network."""
+    yield path
+    if path.startswith("let."):
+        for name, uses in walk.uses.items():
+            start = f"let.{name}"
+            if path == start or path.startswith(f"{start}."):
+                for place, _ in uses:
+                    yield from _places(walk, place + path[len(start) :])
+
+
+def _children(node: Node) -> Iterator[Node]:
+    match node:
+        case ListOf():
+            yield from node.items
+        case MapOf():
+            yield from node.entries.values()
+        case Choice():
+            yield from (option.node for option in node.options)
+        case Subset():
+            yield from (item.node for item in node.items)
+        case Repeat():
+            yield node.count
+            yield node.of
+        case Maybe():
+            yield node.of
+
+
+def _holes(nodes: Any) -> Iterator[Node]:
+    for node in nodes:
+        if not isinstance(node, (Value, ListOf, MapOf)):
+            yield node
+        yield from _holes(_children(node))
+
+
+def _names(nodes: Any) -> set[str]:
+    return {node.name for node in _holes(nodes) if isinstance(node, Use)}
+
+
+def _users_first(tree: SpaceTree) -> list[str]:
+    """The names under let, each after every entry that uses it (in the order of the file otherwise)."""
+    order: list[str] = []
+    users = {name: {other for other, node in tree.let.items() if name in _names([node])} for name in tree.let}
+    while len(order) < len(users):
+        ready = [name for name in users if name not in order and users[name] <= set(order)]
+        order.extend(ready[:1] if ready else [name for name in users if name not in order])
+    return order
+
+
+def _parents_first(found: Sequence[_Found]) -> list[_Found]:
+    """Order so that whatever a decision's sites name stands before it, and keep the given order otherwise."""
+    position = {f.path: i for i, f in enumerate(found)}
+    waiting = {f.path: {site[0] for site in f.sites if site} for f in found}
+    children: dict[str, list[str]] = {}
+    for path, parents in waiting.items():
+        for parent in parents:
+            children.setdefault(parent, []).append(path)
+    ready = [position[path] for path, parents in waiting.items() if not parents]
+    heapq.heapify(ready)
+    ordered: list[_Found] = []
+    while ready:
+        taken = found[heapq.heappop(ready)]
+        ordered.append(taken)
+        for child in children.get(taken.path, ()):
+            waiting[child].discard(taken.path)
+            if not waiting[child]:
+                heapq.heappush(ready, position[child])
+    return ordered

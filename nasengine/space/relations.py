@@ -1,0 +1,151 @@
+"""Relations between choices: `{order: [paths], is: not_decreasing}` and `{sum: [paths], max: n}`.
+
+A relation speaks of the decisions among its paths that are active: an order skips those that are not, and a sum
+counts them as zero. Numbers count as themselves, True as 1. Values are kept as whole multiples of a common unit,
+so that 0.1 + 0.2 is at most 0.3.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasengine.errors import nearest
+from nasengine.space.decisions import Decision
+from nasengine.space.holes import Relation, SpaceTree
+from nasengine.space.locating import locate
+from nasengine.space.problems import Problems
+
+ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "not_decreasing": operator.le,
+    "increasing": operator.lt,
+    "not_increasing": operator.ge,
+    "decreasing": operator.gt,
+    "equal": operator.eq,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRelation:
+    """A relation over columns of encoded rows.
+
+    Args:
+        relation: as written.
+        columns: of the decisions it names, in the order written.
+        values: for each of them, the value of each option, in whole multiples of the unit.
+        low, high: bounds of a sum in the same unit; None where there is none.
+    """
+
+    relation: Relation
+    columns: tuple[int, ...]
+    values: tuple[tuple[int, ...], ...]
+    low: int | None = None
+    high: int | None = None
+
+    @property
+    def ordered(self) -> Callable[[Any, Any], Any] | None:
+        """Compares two neighbours of an order; None for a sum."""
+        return ORDERS[self.relation.order] if self.relation.kind == "order" else None
+
+    def holds(self, row: Sequence[int]) -> bool:
+        """Whether one canonical row satisfies it."""
+        taken = [
+            values[row[column]] for column, values in zip(self.columns, self.values, strict=True) if row[column] >= 0
+        ]
+        compare = self.ordered
+        if compare is not None:
+            return all(compare(left, right) for left, right in itertools.pairwise(taken))
+        return self.within(sum(taken))
+
+    def within(self, total: int) -> bool:
+        """Whether a sum lies in the bounds."""
+        return (self.low is None or total >= self.low) and (self.high is None or total <= self.high)
+
+    def holds_many(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        """(N,) which of (N, D) canonical rows satisfy it."""
+        result = np.ones(len(rows), dtype=np.bool_)
+        compare = self.ordered
+        if compare is None:
+            total = np.zeros(len(rows), dtype=np.int64)
+            for column, values in zip(self.columns, self.values, strict=True):
+                total += np.array((*values, 0))[rows[:, column]]  # the last entry is that of -1
+            if self.low is not None:
+                result &= total >= self.low
+            if self.high is not None:
+                result &= total <= self.high
+            return result
+        last = np.zeros(len(rows), dtype=np.int64)
+        begun = np.zeros(len(rows), dtype=np.bool_)
+        for column, values in zip(self.columns, self.values, strict=True):
+            active = rows[:, column] >= 0
+            value = np.array((*values, 0))[rows[:, column]]
+            result &= ~(active & begun) | compare(last, value)
+            last = np.where(active, value, last)
+            begun |= active
+        return result
+
+
+def compile_relations(
+    tree: SpaceTree, decisions: Sequence[Decision], problems: Problems
+) -> tuple[CompiledRelation, ...]:
+    """The relations of a space over the columns of its rows; what is wrong is added to `problems`."""
+    columns = {decision.path: column for column, decision in enumerate(decisions)}
+    compiled = []
+    for relation in tree.relations:
+        found = [_column(tree, columns, path, relation, problems) for path in relation.paths]
+        named = [column for column in found if column is not None]
+        if relation.kind == "order" and relation.order not in ORDERS:
+            problems.add(f"unknown order {relation.order!r}", relation.mark, f"expected {', '.join(ORDERS)}")
+        elif len(named) == len(found) and _numeric(relation, [decisions[column] for column in named], problems):
+            compiled.append(_compile(relation, tuple(named), decisions))
+    return tuple(compiled)
+
+
+def _column(
+    tree: SpaceTree, columns: Mapping[str, int], path: str, relation: Relation, problems: Problems
+) -> int | None:
+    """The column of the decision at a path; a path that leads through `use` names the decision under `let`."""
+    if path in columns:
+        return columns[path]
+    located = locate(tree, path)
+    if located is not None and located.path in columns:
+        return columns[located.path]
+    known = f"expected the path of a choice{nearest(path, columns)}"
+    problems.add(f"no choice has the path {path}", relation.mark, known)
+    return None
+
+
+def _numeric(relation: Relation, decisions: Sequence[Decision], problems: Problems) -> bool:
+    """Whether all options are numbers (or booleans), so that they can be compared and added."""
+    fine = True
+    for decision in decisions:
+        wrong = [option for option in decision.options if not isinstance(option, (int, float))]
+        if wrong:
+            fine = False
+            problems.add(
+                f"{decision.path} has the option {wrong[0]!r}, which is not a number",
+                relation.mark,
+                "expected paths of choices between numbers",
+            )
+    return fine
+
+
+def _compile(relation: Relation, columns: tuple[int, ...], decisions: Sequence[Decision]) -> CompiledRelation:
+    exact = [[Fraction(repr(option + 0)) for option in decisions[column].options] for column in columns]
+    unit = math.lcm(*(value.denominator for values in exact for value in values))
+    low, high = relation.low, relation.high
+    return CompiledRelation(
+        relation,
+        columns,
+        tuple(tuple(int(value * unit) for value in values) for values in exact),
+        None if low is None else math.ceil(Fraction(repr(low)) * unit),
+        None if high is None else math.floor(Fraction(repr(high)) * unit),
+    )
