@@ -1,0 +1,119 @@
+"""Budgets: amounts with their units, in a strategy file and on the command line.
+
+{epochs: 5}   {trials: 30}   {steps: 20000}   {epochs: 20, steps_per_epoch: 250}   {hours: 2}
+{epochs: {per_model: 100}}          for each model of a mixture, not for all of them together
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nasengine.errors import InputError, Problem
+from nasengine.search.forms import WRONG, Form, Number, Reader, Schema, described, shown
+from nasengine.search.settings import Budget
+from nasengine.space.yaml import YamlMapping, YamlNode
+
+SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
+
+UNITS: Mapping[str, Number] = {
+    "trials": Number(low=1, whole=True, about="candidates measured"),
+    "epochs": Number(above=0, about="passes over the training images"),
+    "steps": Number(low=1, whole=True, about="updates of the weights"),
+    "steps_per_epoch": Number(low=1, whole=True, about="an epoch ends after so many updates"),
+    "seconds": Number(above=0, about="wall time"),
+    "minutes": Number(above=0, about="wall time"),
+    "hours": Number(above=0, about="wall time"),
+}
+TRAINING = ("epochs", "steps", "steps_per_epoch")
+SEARCH = ("trials", *SECONDS)
+PREPARATION = (*TRAINING, *SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetForm:
+    """A mapping unit -> amount.
+
+    Args:
+        units: the units that mean something here.
+        per_model: `{per_model: amount}` may stand for an amount.
+    """
+
+    units: tuple[str, ...]
+    per_model: bool = False
+    about: str = ""
+
+    def read(self, node: YamlNode, path: str, reader: Reader) -> Budget | None:
+        expected = f"expected a unit and an amount, such as {{{self.units[0]}: 10}}"
+        if not isinstance(node, YamlMapping) or not node.entries:
+            wrong: None = reader.note(node.mark, f"{path} is {shown(node)}", expected)
+            return wrong
+        before = len(reader.found)
+        forms = {unit: UNITS[unit] for unit in self.units}
+        reader.unknown_keys(node, forms, path)
+        each = {unit: self._is_per_model(entry) for unit, entry in node.entries.items()}
+        entries = {
+            unit: entry.entries["per_model"] if each[unit] and isinstance(entry, YamlMapping) else entry
+            for unit, entry in node.entries.items()
+        }
+        amounts = reader.fields(YamlMapping(entries, node.mark, node.key_marks), path, forms)
+        if "steps" in amounts and "epochs" in amounts:
+            reader.note(node.mark, f"{path} gives both epochs and steps", "expected one of them")
+        if "steps_per_epoch" in amounts and "epochs" not in amounts:
+            reader.note(node.key_marks["steps_per_epoch"], f"{path} gives steps_per_epoch without epochs")
+        times = [unit for unit in amounts if unit in SECONDS]
+        if len(times) > 1:
+            reader.note(node.mark, f"{path} gives the time {len(times)} times ({', '.join(times)})", "expected one")
+        if len(reader.found) > before:
+            return WRONG  # type: ignore[no-any-return]
+        for unit in times:
+            amounts["seconds"] = amounts.pop(unit) * SECONDS[unit]
+        return Budget(amounts, per_model=any(each.values()))
+
+    def _is_per_model(self, entry: YamlNode) -> bool:
+        return self.per_model and isinstance(entry, YamlMapping) and tuple(entry.entries) == ("per_model",)
+
+    def schema(self) -> Schema:
+        def amount(unit: str) -> Schema:
+            plain = UNITS[unit].schema()
+            if not self.per_model:
+                return plain
+            each = {
+                "type": "object",
+                "properties": {"per_model": plain},
+                "required": ["per_model"],
+                "additionalProperties": False,
+            }
+            return {"anyOf": [plain, each]}
+
+        return {
+            "type": "object",
+            "properties": {unit: amount(unit) for unit in self.units},
+            "additionalProperties": False,
+            "minProperties": 1,
+            **described(self.about),
+        }
+
+
+def seconds(text: str | float) -> float:
+    """The seconds of a duration as people write it: "90", "90s", "30m", "2h", "1h30m", "1.5h".
+
+    Raises:
+        InputError: not a duration, or not above zero.
+    """
+    written = str(text).strip().lower()
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", written)
+    hours, minutes, rest = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
+    total = 3600 * hours + 60 * minutes + rest
+    if total <= 0:
+        raise InputError(Problem(f"{text!r} is not a duration", expected="expected such as 90s, 30m, 2h or 1h30m"))
+    return total
+
+
+FORMS: Mapping[str, Form] = {
+    "search": BudgetForm(SEARCH, about="of the whole search"),
+    "trial": BudgetForm(TRAINING, about="of one trial"),
+    "retrain": BudgetForm(TRAINING, about="of one training"),
+    "prepare": BudgetForm(PREPARATION, per_model=True, about="of the whole preparation"),
+}

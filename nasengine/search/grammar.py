@@ -1,0 +1,193 @@
+"""The keys of a strategy file: which stand where, and what each may hold.
+
+    name, about, source                   for people
+    data        {validation | held_out_per_class, batch, augmentation, seed, name}
+    objectives  {NAME: maximize | minimize}, or {NAME: {direction, min, max}}; bounds alone make a constraint
+    phases      a list of {prepare: …}, {search: …}, {retrain: …}, run in this order
+
+Every key is one row of a table of forms, and the JSON Schema is made from the same tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nasengine.errors import nearest, one_of
+from nasengine.objectives import DIRECTIONS
+from nasengine.search.budgets import FORMS as BUDGETS
+from nasengine.search.components import ComponentForm
+from nasengine.search.forms import (
+    WRONG,
+    AnyMapping,
+    Form,
+    Number,
+    OneOf,
+    Reader,
+    Schema,
+    Word,
+    Words,
+    described,
+    plain_value,
+    shown,
+)
+from nasengine.search.settings import Component, EvaluatorSettings
+from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """Another form, or null; null reads as None."""
+
+    form: Form
+
+    def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
+        if isinstance(node, YamlScalar) and node.value is None:
+            return None
+        return self.form.read(node, path, reader)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [self.form.schema(), {"type": "null"}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A mapping of which every key has a form of its own; read as key -> value, keys that are not there left out."""
+
+    forms: Mapping[str, Form]
+    about: str = ""
+
+    def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
+        mapping = reader.mapping(node, path, path)
+        if mapping is None:
+            return WRONG
+        reader.unknown_keys(mapping, self.forms, path)
+        return reader.fields(mapping, path, self.forms)
+
+    def schema(self) -> Schema:
+        properties = {key: form.schema() for key, form in self.forms.items()}
+        return {"type": "object", "properties": properties, "additionalProperties": False, **described(self.about)}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveForm:
+    """`maximize`, `minimize`, or `{direction, min, max}`; read as a dictionary of these."""
+
+    def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
+        direction = OneOf(DIRECTIONS)
+        if not isinstance(node, YamlMapping):
+            word = direction.read(node, path, reader)
+            return WRONG if word is WRONG else {"direction": word}
+        forms: Mapping[str, Form] = {"direction": direction, "min": Number(), "max": Number()}
+        reader.unknown_keys(node, forms, path)
+        values = reader.fields(node, path, forms)
+        if not node.entries:
+            return reader.note(node.mark, f"{path} is an empty mapping", "expected direction, min or max")
+        if "min" in values and "max" in values and values["min"] > values["max"]:
+            return reader.note(node.mark, f"{path} has its min {values['min']} above its max {values['max']}")
+        return values
+
+    def schema(self) -> Schema:
+        direction = {"enum": list(DIRECTIONS)}
+        properties = {"direction": direction, "min": {"type": "number"}, "max": {"type": "number"}}
+        bounds = {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1}
+        return {"anyOf": [direction, bounds]}
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectureForm:
+    """`known.NAME`, `trial.NUMBER`, or a mapping choice -> option."""
+
+    def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
+        if isinstance(node, YamlMapping):
+            return plain_value(node, path, reader)
+        word = node.value if isinstance(node, YamlScalar) else None
+        if isinstance(word, str):
+            kind, _, rest = word.partition(".")
+            if (kind == "known" and rest) or (kind == "trial" and rest.isdecimal()):
+                return word
+        expected = "expected known.NAME, trial.NUMBER, or a mapping of choices to options"
+        return reader.note(node.mark, f"{path} is {shown(node)}", expected)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"type": "string", "pattern": r"^(known\..+|trial\.[0-9]+)$"}, {"type": "object"}]}
+
+
+# The keys that stand beside the type and the arguments of an evaluator.
+EVALUATOR: Mapping[str, Form] = {
+    "budget": BUDGETS["trial"],
+    "start": Word("an earlier phase whose weights every trial starts from"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorForm:
+    """An evaluator's type and arguments, and beside them the budget of a trial and where its weights start."""
+
+    def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
+        component = ComponentForm("evaluator", EVALUATOR).read(node, path, reader)
+        values = reader.fields(node, path, EVALUATOR) if isinstance(node, YamlMapping) else {}
+        return EvaluatorSettings(component, **values) if isinstance(component, Component) else WRONG
+
+    def schema(self) -> Schema:
+        return ComponentForm("evaluator", EVALUATOR, about="what measures a candidate").schema()
+
+
+DATA = Fields(
+    {
+        "name": Word("a data set; without it, that of the run"),
+        "validation": Number(low=0, below=1, about="share of the training images held out"),
+        "held_out_per_class": Number(low=1, whole=True, about="images of each class held out, instead of a share"),
+        "batch": Number(low=1, whole=True, about="images in a batch"),
+        "augmentation": Optional(ComponentForm("augmentation")),
+        "seed": Number(low=0, whole=True, about="of the split"),
+    },
+    about="how the training images are split and shown; the test images are read by retrain only",
+)
+
+LAG = Number(low=1, whole=True, about="trial k of a search is asked once the trials up to k - lag are told")
+
+_COMMON: Mapping[str, Form] = {
+    "name": Word("unique; also the phase's folder in the run"),
+    "from": Words("earlier phases whose artifacts are used, or RUN/PHASE of another run"),
+    "data": DATA,
+    "network": AnyMapping("arguments of the network that no choice decides, for this phase only"),
+}
+
+# The keys that a phase reads itself. What else stands in prepare and retrain belongs to the trainer.
+PHASES: Mapping[str, Mapping[str, Form]] = {
+    "prepare": {**_COMMON, "budget": BUDGETS["prepare"]},
+    "search": {
+        **_COMMON,
+        "algorithm": ComponentForm("algorithm", about="what proposes candidates"),
+        "evaluator": EvaluatorForm(),
+        "budget": BUDGETS["search"],
+        "require": AnyMapping("conditions on the artifacts of `from`"),
+    },
+    "retrain": {
+        **_COMMON,
+        "best": Number(low=1, whole=True, about="so many of the architectures found"),
+        "seeds": Number(low=1, whole=True, about="trainings of each"),
+        "architecture": ArchitectureForm(),
+        "start": Word("an earlier phase whose weights it starts from"),
+        "when": OneOf(("always", "not_converged")),
+        "budget": BUDGETS["retrain"],
+    },
+}
+KINDS = tuple(PHASES)
+
+
+def single_key(reader: Reader, node: YamlNode, path: str) -> tuple[str, YamlNode] | None:
+    """The kind and the content of one item of `phases`; None after noting why it has none."""
+    expected = f"expected {{KIND: …}} with {one_of(KINDS)}"
+    if not isinstance(node, YamlMapping) or not node.entries:
+        reader.note(node.mark, f"{path} is {shown(node)}", expected)
+        return None
+    kind, *more = node.entries
+    if kind not in KINDS:
+        reader.note(node.key_marks[kind], f"unknown phase {kind!r} in {path}", f"{expected}{nearest(kind, KINDS)}")
+        return None
+    for key in more:
+        reader.note(node.key_marks[key], f"{path} has a second key, {key!r}", "expected each phase as its own item")
+    return kind, node.entries[kind]

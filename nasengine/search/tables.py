@@ -1,0 +1,27 @@
+"""Which types a strategy may name, by kind: the tables of the packages that own them, gathered in one place."""
+
+from __future__ import annotations
+
+from nasengine.algorithms import ALGORITHMS
+from nasengine.evaluators import EVALUATORS
+from nasengine.search.forms import Tables
+from nasengine.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
+
+PLAIN_TRAINER = "standalone"  # what a retrain phase trains with unless it names a trainer
+
+RETRAIN_TRAINERS = {PLAIN_TRAINER: EVALUATORS["standalone"]}
+
+
+def built_tables() -> Tables:
+    """The types that are built, plug-ins loaded so far included; a kind that has none yet has an empty table."""
+    return {
+        "algorithm": ALGORITHMS,
+        "augmentation": AUGMENTATIONS,
+        "evaluator": EVALUATORS,
+        "loss": {},
+        "optimizer": OPTIMIZERS,
+        "prepare trainer": {},
+        "retrain trainer": RETRAIN_TRAINERS,
+        "sampler": {},
+        "schedule": SCHEDULES,
+    }
