@@ -1,0 +1,17 @@
+"""Algorithms: objects that are asked for candidates and told of trials. Free of torch; they see no network.
+
+Adding one: its file, one line in the table, and the contract tests take it up.
+"""
+
+from nasengine.algorithms.algorithm import Algorithm
+from nasengine.algorithms.exhaustive import Exhaustive
+from nasengine.algorithms.random_search import RandomSearch
+from nasengine.algorithms.regularized_evolution import RegularizedEvolution
+
+ALGORITHMS: dict[str, type[Algorithm]] = {
+    "random_search": RandomSearch,
+    "exhaustive": Exhaustive,
+    "regularized_evolution": RegularizedEvolution,
+}
+
+__all__ = ["ALGORITHMS", "Algorithm", "Exhaustive", "RandomSearch", "RegularizedEvolution"]

@@ -1,0 +1,42 @@
+"""What every search algorithm promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from nasengine.objectives import Objective
+from nasengine.records import Candidate, Trial
+from nasengine.space.domain import Domain
+
+
+class Algorithm(ABC):
+    """Proposes candidates and is told what became of them.
+
+    Life: constructed as `(domain, objectives, *, seed, …settings)`; then `ask(0)`, `ask(1)`, … in that order,
+    with `tell` of trials in the order of their numbers in between. Before `ask(k)` it has been told the trials
+    0 … k - lag and no other, so it lives with not knowing the last few, and must never wait for them.
+
+    Its state is a function of its constructor's arguments and of the calls so far, so that repeating them
+    brings a resumed run to where it was. The draws of trial k come from `self.generator(k)` only.
+
+    It is told every trial, also failed and infeasible ones, of which nothing is measured for certain.
+    """
+
+    def __init__(self, domain: Domain, objectives: Sequence[Objective], *, seed: int = 0) -> None:
+        self.domain = domain
+        self.objectives = tuple(objectives)
+        self.seed = seed
+
+    @abstractmethod
+    def ask(self, trial_number: int) -> Candidate | None:
+        """The candidate of this trial; None if there is nothing left to propose, now or later."""
+
+    def tell(self, trial: Trial) -> None:  # noqa: B027 (an algorithm need not learn)
+        """Learn from a trial. The default learns nothing."""
+
+    def generator(self, trial_number: int) -> np.random.Generator:
+        """The source of all draws of one trial: the same whatever happened before."""
+        return np.random.default_rng([self.seed, trial_number])

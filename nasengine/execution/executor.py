@@ -1,0 +1,115 @@
+"""What an executor promises, and how one job is measured so that nothing it does can end the search.
+
+An executor makes its evaluator where it runs, by calling a picklable function without arguments. Whatever
+goes wrong inside one job ends as a failed Result of that job with a one-line reason and, in its details, the
+traceback. What goes wrong in making the evaluator is everybody's problem and is raised.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from nasengine.errors import NasEngineError
+from nasengine.records import STATUSES, Job, Result
+
+
+class EvaluatesJobs(Protocol):
+    """The part of an evaluator that an executor uses."""
+
+    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Result]: ...
+
+
+MakeEvaluator: TypeAlias = Callable[[], EvaluatesJobs]
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs jobs somewhere.
+
+    `submit` queues a job and returns at once. `results` yields one Result per job in the order in which they
+    end, waits while some are outstanding, and ends when none is; jobs may be submitted while it is being
+    consumed. `capacity` is how many jobs keep it busy: handing it more only makes them wait. `outstanding` is
+    the number of jobs submitted and not yielded. `close` stops what is running and drops it.
+
+    Raises (from `submit` or `results`):
+        InputError: the evaluator cannot be made because of what somebody wrote.
+        RunError: the place to run cannot be started at all.
+    """
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def outstanding(self) -> int: ...
+
+    def submit(self, job: Job) -> None: ...
+
+    def results(self) -> Iterator[Result]: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Executor: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def measure(evaluator: EvaluatesJobs, jobs: Sequence[Job]) -> Iterator[Result]:
+    """Evaluate jobs, one Result each whatever happens; results are checked, and timed where they are not.
+
+    If evaluating several together raises, those still without an answer are evaluated one by one, so that only
+    the culprit fails.
+    """
+    waiting = {job.trial: job for job in jobs}
+    began = time.perf_counter()
+    try:
+        for result in evaluator.evaluate(jobs):
+            job = waiting.pop(result.trial, None)
+            if job is None:
+                continue  # an answer to nothing that was asked
+            seconds = time.perf_counter() - began
+            yield _checked(result if result.seconds else replace(result, seconds=seconds))
+            began = time.perf_counter()
+    except (Exception, SystemExit) as error:
+        seconds = time.perf_counter() - began
+        if len(jobs) == 1:
+            if waiting:
+                yield failure(jobs[0].trial, error, seconds)
+            return
+        for job in tuple(waiting.values()):
+            yield from measure(evaluator, [job])
+        return
+    for trial in waiting:
+        yield Result(trial, "failed", reason="the evaluator gave no result for this trial")
+
+
+def failure(trial: int, error: BaseException, seconds: float = 0.0) -> Result:
+    """The Result of a trial that raised. What nasengine raises explains itself; of the rest the type is told too."""
+    text = str(error).strip()
+    explained = isinstance(error, NasEngineError) and text
+    lines = (text if explained else f"{type(error).__name__}: {text}").splitlines()
+    details = {"traceback": "".join(traceback.format_exception(error))}
+    return Result(trial, "failed", reason=lines[0].rstrip(": "), seconds=seconds, details=details)
+
+
+def _checked(result: Result) -> Result:
+    """Measurements as plain finite numbers, or a failed Result that says which one is not."""
+    if result.status not in STATUSES:
+        return Result(result.trial, "failed", reason=f"the evaluator answered the unknown status {result.status!r}")
+    plain: dict[str, float] = {}
+    for name, value in result.measurements.items():
+        try:
+            number = value if type(value) in (int, float) else float(value)
+        except (TypeError, ValueError):
+            return replace(result, status="failed", measurements={}, reason=f"{name} is no number: {value!r}")
+        if not math.isfinite(number):
+            return replace(result, status="failed", measurements={}, reason=f"{name} is {number}")
+        plain[name] = number
+    return replace(result, measurements=plain)

@@ -1,0 +1,66 @@
+"""Jobs run in this very process, in the order of submission: the plain case, and the one to debug in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+
+from nasengine.execution.executor import EvaluatesJobs, MakeEvaluator, measure
+from nasengine.records import Job, Result
+
+
+class InProcess:
+    """Evaluates when results are consumed; nothing runs in between.
+
+    Args:
+        make: makes the evaluator, when the first result is asked for.
+        group: how many jobs the evaluator is handed at once; more than one only pays where it measures many
+            together faster than one by one.
+
+    Has no time limit for a trial, and a crash of the evaluator's native code ends the process: for either use
+    the local pool.
+    """
+
+    def __init__(self, make: MakeEvaluator, *, group: int = 1) -> None:
+        if group < 1:
+            raise ValueError(f"need at least one job in a group, got {group=}")
+        self._make = make
+        self._evaluator: EvaluatesJobs | None = None
+        self._waiting: deque[Job] = deque()
+        self._handed = 0
+        self._group = group
+
+    @property
+    def capacity(self) -> int:
+        return self._group
+
+    @property
+    def outstanding(self) -> int:
+        return len(self._waiting) + self._handed
+
+    def submit(self, job: Job) -> None:
+        self._waiting.append(job)
+
+    def results(self) -> Iterator[Result]:
+        while self._waiting:
+            if self._evaluator is None:
+                self._evaluator = self._make()
+            jobs = [self._waiting.popleft() for _ in range(min(self._group, len(self._waiting)))]
+            self._handed = len(jobs)
+            for result in measure(self._evaluator, jobs):
+                self._handed -= 1
+                yield result
+            self._handed = 0
+
+    def close(self) -> None:
+        self._waiting.clear()
+        self._handed = 0
+
+    def __enter__(self) -> InProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

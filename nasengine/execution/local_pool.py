@@ -1,0 +1,239 @@
+"""A pool of worker processes on this machine, in which one trial can crash, hang or eat all memory alone.
+
+Built on `pebble`, with one pool of one worker per slot: a slot holds one job, so a worker that dies is known
+to have died of that job, and no lock is shared with the others. A slot whose worker died gets a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import queue
+import signal
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, resource_tracker
+from types import TracebackType
+from typing import Any
+
+from nasengine.errors import InputError, Problem, RunError
+from nasengine.execution import worker
+from nasengine.execution.executor import MakeEvaluator
+from nasengine.records import Job, Result
+
+START_UP_LIMIT_S = 300.0
+LOST_BEFORE_GIVING_UP = 2
+
+
+class LocalPool:
+    """Spawned workers, each with an evaluator of its own and a fixed number of threads.
+
+    Args:
+        make: makes the evaluator inside a worker; must be picklable.
+        workers: how many processes.
+        timeout_s: longest a trial may take once begun; a longer one fails and its worker is replaced.
+        threads: of torch and the numerical libraries in each worker. Fixed, since the sum that a gradient is
+            depends on it: with 1, any number of workers measures the same.
+
+    Raises:
+        InputError: pebble is not installed, or `make` cannot be sent to another process.
+    """
+
+    def __init__(
+        self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1
+    ) -> None:
+        if workers < 1:
+            raise InputError(Problem(f"{workers} workers", expected="expected at least 1"))
+        if timeout_s is not None and timeout_s <= 0:
+            raise InputError(Problem(f"a time limit of {timeout_s} s for a trial", expected="expected more than 0"))
+        try:
+            self._start = (pickle.dumps(make), threads)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise InputError(f"the evaluator cannot be sent to worker processes: {error}") from error
+        self._timeout_s = timeout_s
+        self._arrivals: queue.SimpleQueue[tuple[_Slot, Job | None, Future[Any]]] = queue.SimpleQueue()
+        self._waiting: deque[Job] = deque()
+        self._running: dict[int, Job] = {}
+        self._lost: dict[int, int] = {}
+        self._slots = [_Slot(self._start, self._arrivals) for _ in range(workers)]
+        self._idle: list[_Slot] = []
+        self._started = False
+
+    @property
+    def capacity(self) -> int:
+        return len(self._slots)
+
+    @property
+    def outstanding(self) -> int:
+        return len(self._waiting) + len(self._running)
+
+    def submit(self, job: Job) -> None:
+        self._waiting.append(job)
+        if not self._started:
+            self._started = True
+            for slot in self._slots:
+                slot.start()
+        self._place()
+
+    def results(self) -> Iterator[Result]:
+        while self.outstanding:
+            slot, job, future = self._arrivals.get()
+            if job is None:
+                self._welcome(slot, future)
+                continue
+            result = self._outcome(slot, job, future)
+            if result is not None:
+                yield result
+
+    def _place(self) -> None:
+        """Hand waiting jobs to idle slots, oldest first."""
+        while self._waiting and self._idle:
+            job, slot = self._waiting.popleft(), self._idle.pop()
+            self._running[job.trial] = job
+            slot.run(job, self._timeout_s)
+
+    def _welcome(self, slot: _Slot, future: Future[Any]) -> None:
+        """A slot's first answer: its worker is up, or nothing can be."""
+        error = future.exception()
+        if isinstance(error, worker.UnusableWorkerError):
+            raise _refused(error)
+        if error is not None:
+            raise RunError(
+                f"a worker process ended while it was starting ({error or type(error).__name__}); its own words are "
+                "above. A script that starts a search needs its code under `if __name__ == '__main__':`"
+            ) from None
+        self._idle.append(slot)
+        self._place()
+
+    def _outcome(self, slot: _Slot, job: Job, future: Future[Any]) -> Result | None:
+        """What became of a job; None when it has to be run again. The slot takes its next job at once."""
+        error = future.exception()
+        if isinstance(error, worker.UnusableWorkerError):
+            raise _refused(error)
+        del self._running[job.trial]
+        if isinstance(error, (BrokenProcessPool, RuntimeError)):
+            # The worker died before it took the job, or at the very moment it did: nobody can tell which.
+            slot.restart()
+            self._lost[job.trial] = self._lost.get(job.trial, 0) + 1
+            if self._lost[job.trial] < LOST_BEFORE_GIVING_UP:
+                self._waiting.appendleft(job)
+                return None
+            return _failed(job, "its worker process died before it could begin, twice")
+        self._idle.append(slot)
+        self._place()
+        return _result(job, future, self._timeout_s)
+
+    def close(self) -> None:
+        """Stop every worker; what they were doing is dropped."""
+        self._waiting.clear()
+        self._running.clear()
+        self._idle.clear()
+        for slot in self._slots:
+            slot.stop()
+        for slot in self._slots:
+            slot.join()
+        self._started = False
+
+    def __enter__(self) -> LocalPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Slot:
+    """One worker process at a time, replaced when it dies; answers go to the pool's queue of arrivals."""
+
+    def __init__(
+        self, start: tuple[bytes, int], arrivals: queue.SimpleQueue[tuple[_Slot, Job | None, Future[Any]]]
+    ) -> None:
+        self._initial = start
+        self._arrivals = arrivals
+        self._pool: Any = None
+
+    def start(self) -> None:
+        process_pool = _process_pool()
+        self._pool = process_pool(
+            max_workers=1, initializer=worker.start, initargs=self._initial, context=get_context("spawn")
+        )
+        with _interrupts_blocked():
+            future = self._pool.schedule(worker.ready, timeout=START_UP_LIMIT_S)
+        future.add_done_callback(lambda done: self._arrivals.put((self, None, done)))
+
+    def run(self, job: Job, timeout_s: float | None) -> None:
+        try:
+            future = self._pool.schedule(worker.run_job, args=[json.dumps(job.to_json())], timeout=timeout_s)
+        except RuntimeError as error:  # the worker died while it had nothing to do
+            future = Future()
+            future.set_exception(error)
+        future.add_done_callback(lambda done: self._arrivals.put((self, job, done)))
+
+    def restart(self) -> None:
+        self.stop()
+        self.join()
+        self.start()
+
+    def stop(self) -> None:
+        if self._pool is not None:
+            self._pool.stop()
+
+    def join(self) -> None:
+        if self._pool is not None:
+            self._pool.join()
+            self._pool = None
+
+
+def _process_pool() -> Any:
+    try:
+        from pebble import ProcessPool
+    except ImportError:
+        advice = "expected `pip install pebble`; without it there is the executor in_process"
+        raise InputError(Problem("the local pool needs the package pebble", expected=advice)) from None
+    return ProcessPool
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start processes and threads in here, and Ctrl-C on the terminal reaches the parent's main thread only.
+
+    A blocked signal stays blocked in what is started; ignoring it in the worker would come too late, while it
+    is still importing. The resource tracker unblocks it after starting itself, hence it is started first.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _result(job: Job, future: Future[Any], timeout_s: float | None) -> Result:
+    error = future.exception()
+    if error is None:
+        return Result.from_json(json.loads(future.result()))
+    if isinstance(error, TimeoutError):
+        return _failed(job, f"took longer than {timeout_s:g} s", seconds=timeout_s or 0.0)
+    exit_code = getattr(error, "exitcode", None)
+    if exit_code is None:
+        return _failed(job, f"{type(error).__name__}: {error}")
+    if exit_code >= 0:
+        return _failed(job, f"its worker process ended with exit code {exit_code}")
+    name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
+    hint = ", most often for want of memory" if name == "SIGKILL" else ""
+    return _failed(job, f"its worker process was killed by {name}{hint}")
+
+
+def _failed(job: Job, reason: str, seconds: float = 0.0) -> Result:
+    return Result(job.trial, "failed", reason=reason, seconds=seconds)
+
+
+def _refused(error: worker.UnusableWorkerError) -> InputError | RunError:
+    """The one error that says why no worker can have an evaluator."""
+    if error.problem is not None:
+        return error.problem
+    return RunError(f"the evaluator cannot be made in a worker process: {error.reason}\n{error.trace}".rstrip())

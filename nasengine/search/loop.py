@@ -1,0 +1,356 @@
+"""The search loop: ask, price, submit, journal, tell. The only place where the order of a search is decided.
+
+The lag rule. Before trial k is asked the algorithm has been told exactly the trials 0 … k - lag, in that order;
+what is left is told at the end. So what it sees, and with it every trial, depends on the seed and the lag
+alone, not on which of two workers was faster, on the executor or on how often the process was killed.
+
+Resume. The journal is replayed: the algorithm is asked again and must answer as it did, and is told what it
+was told. Outcomes in the journal are used; a trial that was still running is submitted again.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import FrameType
+from typing import Literal
+
+import numpy as np
+
+from nasengine.algorithms.algorithm import Algorithm
+from nasengine.errors import RunError
+from nasengine.execution.executor import Executor, failure
+from nasengine.objectives import Constraint, Objective
+from nasengine.records import Architecture, Candidate, Job, Result, Trial
+from nasengine.runs.entries import Asked
+from nasengine.runs.journal import Journal
+
+EventKind = Literal["resumed", "asked", "ended", "told", "interrupted", "done"]
+StoppedBy = Literal["trials", "exhausted", "time"]
+Price = Callable[[Architecture], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEvent:
+    """Something happened; for progress displays.
+
+    Args:
+        kind: resumed (once, first, if the journal held anything), asked, ended (an outcome is known), told,
+            interrupted (Ctrl-C: what runs is waited for), done.
+        asked, ended, told, running: how many trials so far, and now.
+        elapsed_s: wall time of this phase, all resumptions together.
+        trials: how many there will be at most; None if only the algorithm knows.
+        trial: the trial of ended and told events.
+        same_as: the earlier trial whose outcome it took, if any.
+        seconds: what measuring it took.
+    """
+
+    kind: EventKind
+    asked: int
+    ended: int
+    told: int
+    running: int
+    elapsed_s: float
+    trials: int | None = None
+    trial: Trial | None = None
+    same_as: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """All trials of a search in their order, what ended it, and the wall time of all its parts."""
+
+    trials: tuple[Trial, ...]
+    stopped_by: StoppedBy
+    elapsed_s: float
+
+
+def job_seed(seed: int, trial: int) -> int:
+    """The seed of everything the measurement of one trial draws; apart from the algorithm's own draws."""
+    return int(np.random.SeedSequence([seed, trial], spawn_key=(1,)).generate_state(1)[0])
+
+
+def run_search(
+    algorithm: Algorithm,
+    executor: Executor,
+    journal: Journal,
+    *,
+    trials: int | None,
+    lag: int,
+    seed: int,
+    budget: Mapping[str, float],
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint] = (),
+    price: Price | None = None,
+    seconds: float | None = None,
+    on_event: Callable[[SearchEvent], None] | None = None,
+    phase: str = "search",
+    reuse: bool = True,
+) -> SearchOutcome:
+    """Search, or go on with a search that the journal holds part of.
+
+    Args:
+        algorithm: freshly constructed; asked and told here only.
+        executor: places the jobs; not closed here.
+        journal: open for writing.
+        trials: ask at most that many; None: until the algorithm has nothing left or time is up.
+        lag: at least 1; also the most trials that can be in flight, so fewer than the workers wastes some.
+        seed: each job gets `job_seed(seed, trial)`.
+        budget: of each trial, unit -> amount.
+        objectives: a completed trial must have measured each of them, or it counts as failed.
+        constraints: on prices (a breach means the trial is not run) or on measurements (known after it ran).
+        price: costs of an architecture, known without running it; they join the measurements.
+        seconds: ask nothing more after that much wall time, all resumptions together; what runs is finished.
+        on_event: called in this thread (for `interrupted` in another one).
+        phase: name under which the journal keeps this search; each phase of a run has its own.
+        reuse: equal architectures are measured once; the later trial takes the outcome of the earlier.
+
+    Raises:
+        RunError: the journal holds trials that this algorithm does not ask for, or the executor cannot start.
+        KeyboardInterrupt: after Ctrl-C; what was running has been waited for and is in the journal. A second
+            Ctrl-C does not wait; what was running then will run again. Either way the run can be resumed.
+    """
+    if lag < 1:
+        raise ValueError(f"the lag must be at least 1, got {lag}")
+    search = _Search(
+        algorithm, executor, journal, trials, lag, seed, budget, tuple(objectives), tuple(constraints), price,
+        seconds, on_event, phase, reuse,
+    )  # fmt: skip
+    return search.run()
+
+
+@dataclass
+class _Search:
+    """The state of one call of `run_search`."""
+
+    algorithm: Algorithm
+    executor: Executor
+    journal: Journal
+    limit: int | None
+    lag: int
+    seed: int
+    budget: Mapping[str, float]
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+    price: Price | None
+    seconds: float | None
+    on_event: Callable[[SearchEvent], None] | None
+    phase: str
+    reuse: bool
+    candidates: list[Candidate] = field(default_factory=list)
+    same_as: dict[int, int] = field(default_factory=dict)
+    outcomes: dict[int, Trial] = field(default_factory=dict)
+    told: int = 0
+    exhausted: bool = False
+    interrupted: bool = False
+    first: dict[Architecture, int] = field(default_factory=dict)
+    copies: dict[int, list[int]] = field(default_factory=dict)  # trial running -> trials that wait for its outcome
+    prices: dict[int, Mapping[str, float]] = field(default_factory=dict)  # of trials running
+    began: float = field(default_factory=time.monotonic)
+
+    def run(self) -> SearchOutcome:
+        with _first_interrupt(self.interrupt):
+            self.replay()
+            self.work()
+            if self.interrupted:
+                raise KeyboardInterrupt
+            while self.told < len(self.candidates):
+                self.tell_next()
+        self.report("done")
+        stopped: StoppedBy = "exhausted" if self.exhausted else "trials" if self.all_asked else "time"
+        return SearchOutcome(tuple(self.outcomes[k] for k in range(self.told)), stopped, self.elapsed_s)
+
+    def work(self) -> None:
+        """Ask while there is room, take results as they come, until nothing is left to ask and nothing runs."""
+        results: Iterator[Result] | None = None
+        while True:
+            while self.may_ask():
+                self.ask_next()
+            if not self.executor.outstanding:
+                return
+            if results is None:
+                results = self.executor.results()
+            result = next(results, None)
+            if result is None:
+                results = None
+            else:
+                self.measured(result)
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def all_asked(self) -> bool:
+        return self.limit is not None and len(self.candidates) >= self.limit
+
+    def may_ask(self) -> bool:
+        if self.exhausted or self.interrupted or self.all_asked:
+            return False
+        if self.executor.outstanding >= self.executor.capacity:
+            return False
+        due = len(self.candidates) - self.lag  # the last trial to be told before the next is asked
+        if due >= self.told and due not in self.outcomes:
+            return False
+        return self.seconds is None or self.elapsed_s < self.seconds
+
+    def ask_next(self) -> None:
+        number = len(self.candidates)
+        while self.told <= number - self.lag:
+            self.tell_next()
+        candidate = self.algorithm.ask(number)
+        if candidate is None:
+            self.exhausted = True
+            return
+        same_as = self.note_asked(number, candidate)
+        self.journal.asked(self.phase, number, candidate, self.budget, same_as)
+        self.report("asked")
+        self.begin(number)
+
+    def note_asked(self, number: int, candidate: Candidate) -> int | None:
+        self.candidates.append(candidate)
+        if not self.reuse:
+            return None
+        earlier = self.first.setdefault(candidate.architecture, number)
+        if earlier == number:
+            return None
+        self.same_as[number] = earlier
+        return earlier
+
+    def begin(self, number: int) -> None:
+        """Make the trial's outcome known, now or by a job."""
+        earlier = self.same_as.get(number)
+        if earlier is not None:
+            if earlier in self.outcomes:
+                self.copy(earlier, number)
+            else:
+                self.copies.setdefault(earlier, []).append(number)
+            return
+        architecture = self.candidates[number].architecture
+        prices: Mapping[str, float] = {}
+        if self.price is not None:
+            try:
+                prices = self.price(architecture)
+            except Exception as error:
+                self.ended(failure(number, error))
+                return
+        breach = self.breach(prices)
+        if breach:
+            self.ended(Result(number, "infeasible", prices, breach))
+            return
+        self.prices[number] = prices
+        self.executor.submit(Job(number, architecture, self.budget, job_seed(self.seed, number)))
+
+    def breach(self, measurements: Mapping[str, float]) -> str:
+        return "; ".join(filter(None, (constraint.breach(measurements) for constraint in self.constraints)))
+
+    def measured(self, result: Result) -> None:
+        """Join a result with the trial's prices and judge it by constraints and objectives."""
+        result = replace(result, measurements={**result.measurements, **self.prices.pop(result.trial)})
+        if result.status == "completed":
+            needed = [item.name for item in self.objectives] + [item.name for item in self.constraints]
+            missing = [name for name in dict.fromkeys(needed) if name not in result.measurements]
+            breach = self.breach(result.measurements)
+            if missing:
+                reason = f"did not measure {', '.join(missing)}, only {', '.join(result.measurements) or 'nothing'}"
+                result = replace(result, status="failed", reason=reason)
+            elif breach:
+                result = replace(result, status="infeasible", reason=breach)
+        self.ended(result)
+
+    def ended(self, result: Result) -> None:
+        """An outcome is known: into the journal at once, then to the trials that take it over."""
+        self.journal.finished(self.phase, result, self.elapsed_s)
+        self.note_outcome(result)
+        number = result.trial
+        self.report("ended", self.outcomes[number], result.seconds)
+        for copy in self.copies.pop(number, ()):
+            self.copy(number, copy)
+
+    def note_outcome(self, result: Result) -> None:
+        candidate = self.candidates[result.trial]
+        self.outcomes[result.trial] = Trial(
+            result.trial, candidate, result.status, dict(result.measurements), result.reason
+        )
+
+    def copy(self, earlier: int, number: int) -> None:
+        known = self.outcomes[earlier]
+        self.ended(Result(number, known.status, known.measurements, known.reason))
+
+    def tell_next(self) -> None:
+        trial = self.outcomes[self.told]
+        self.journal.told(self.phase, trial, self.same_as.get(trial.number))
+        self.algorithm.tell(trial)
+        self.told += 1
+        self.report("told", trial)
+
+    def replay(self) -> None:
+        """Bring the algorithm to where the journal ends, and take up what was running."""
+        history = self.journal.history(self.phase)
+        self.began -= history.elapsed_s
+        for record in history.canonical:
+            if isinstance(record, Asked):
+                self.replay_asked(record)
+            else:
+                self.outcomes[record.trial.number] = record.trial
+                self.algorithm.tell(record.trial)
+                self.told += 1
+        for number in range(self.told, len(self.candidates)):
+            if number in history.finished:
+                self.note_outcome(history.finished[number])
+        if self.candidates:
+            self.report("resumed")
+        for number in range(self.told, len(self.candidates)):
+            if number not in self.outcomes:
+                self.begin(number)
+
+    def replay_asked(self, record: Asked) -> None:
+        number = len(self.candidates)
+        candidate = self.algorithm.ask(number)
+        same_as = None if candidate is None else self.note_asked(number, candidate)
+        if (number, candidate, self.budget, same_as) != (record.trial, record.candidate, record.budget, record.same_as):
+            raise RunError(
+                f"{self.journal.path} cannot be resumed: trial {record.trial} of phase {self.phase!r} is asked "
+                "differently now than when the run began, so the code, the settings or the seed changed since. "
+                "Begin a new run, or resume with what it was begun with"
+            )
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+        threading.Thread(target=self.report, args=("interrupted",)).start()  # a handler must not print itself
+
+    def report(self, kind: EventKind, trial: Trial | None = None, seconds: float = 0.0) -> None:
+        if self.on_event is not None:
+            same_as = None if trial is None else self.same_as.get(trial.number)
+            asked, ended = len(self.candidates), len(self.outcomes)
+            running = self.executor.outstanding
+            self.on_event(
+                SearchEvent(kind, asked, ended, self.told, running, self.elapsed_s, self.limit, trial, same_as, seconds)
+            )
+
+
+@contextmanager
+def _first_interrupt(note: Callable[[], None]) -> Iterator[None]:
+    """Inside, the first Ctrl-C calls `note` and the second raises KeyboardInterrupt.
+
+    Only where Ctrl-C would raise anyway: in the main thread, with Python's own handler in place.
+    """
+    usual = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if usual is not signal.default_int_handler:
+        yield
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        note()
+
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
