@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nasengine.build.check import check_space
 from nasengine.build.module_call import ModuleCall, NodeError, instantiate
 from nasengine.build.network import build, check_overrides, example_input, resolve
 from nasengine.build.types import allow_modules, look_up_type
@@ -12,6 +13,7 @@ __all__ = [
     "allow_modules",
     "build",
     "check_overrides",
+    "check_space",
     "example_input",
     "instantiate",
     "look_up_type",

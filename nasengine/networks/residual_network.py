@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from nasengine.networks.blocks.convolution import ConvNormActivation
 from nasengine.networks.blocks.residual_block import BasicBlock, Bottleneck
 
+BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
 
 class ResidualNetwork(nn.Module):
     """Stem, residual blocks, global average pool, linear classifier.
@@ -65,7 +67,7 @@ class ResidualNetwork(nn.Module):
     ) -> None:
         super().__init__()
         for argument, word, words in (
-            ("block", block, ("basic", "bottleneck")),
+            ("block", block, BLOCKS),
             ("stem", stem, ("conv_3x3", "conv_7x7_pool")),
             ("downsample", downsample, ("max_pool", "stride")),
             ("initial_weights", initial_weights, ("default", "kaiming_fan_out")),
@@ -91,18 +93,17 @@ class ResidualNetwork(nn.Module):
         channels = stem_width
         for number, width in enumerate(widths, start=1):
             factor = 2 if number in downsample_at else 1
-            arguments: dict[str, Any] = {
-                "pool" if downsample == "max_pool" else "stride": factor,
-                "norm": norm,
-                "inner_norm": inner_norm,
-                "activation": activation,
-            }
-            if block == "basic":
-                self.blocks.append(BasicBlock(channels, width, **arguments))
-                channels = width
-            else:
-                self.blocks.append(Bottleneck(channels, width, **arguments))
-                channels = 4 * width
+            residual = BLOCKS[block](
+                channels,
+                width,
+                stride=factor if downsample == "stride" else 1,
+                pool=factor if downsample == "max_pool" else 1,
+                norm=norm,
+                inner_norm=inner_norm,
+                activation=activation,
+            )
+            self.blocks.append(residual)
+            channels = residual.out_channels
         self.classifier = nn.Linear(channels, classes)
 
         if initial_weights == "kaiming_fan_out":
@@ -110,8 +111,8 @@ class ResidualNetwork(nn.Module):
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if zero_last_norm:
-            for residual in self.blocks:
-                scale = getattr(residual.last.norm, "weight", None)
+            for module in self.blocks:
+                scale = getattr(module.last.norm, "weight", None)
                 if scale is None:
                     raise ValueError("zero_last_norm needs normalisations with a learned scale (affine: true)")
                 nn.init.zeros_(scale)

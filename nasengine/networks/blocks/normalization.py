@@ -12,6 +12,7 @@ Sources: [BN] Ioffe, Szegedy, ICML 2015, arXiv 1502.03167
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
@@ -85,36 +86,29 @@ class LayerNorm(nn.LayerNorm):
         return x.permute(0, 3, 1, 2)  # (N, C, H, W)
 
 
+NORMS: dict[str, Callable[..., nn.Module]] = {
+    "batch": BatchNorm,
+    "group": GroupNorm,
+    "layer": LayerNorm,
+    "none": nn.Identity,
+}
+
+
 def make_norm(in_channels: int, norm: dict[str, Any] | None = None) -> nn.Module:
     """A normalisation layer from a small mapping.
 
     Args:
         in_channels: channels of the feature map.
-        norm: `kind` (batch, group, layer or none; batch where not said) and the arguments of its class.
+        norm: `kind` (a key of NORMS; batch where not said) and the arguments of its class.
 
     Raises:
         ValueError: unknown kind, or an argument that the kind does not take.
     """
     settings = dict(norm or {})
     kind = settings.pop("kind", "batch")
-    allowed = {
-        "batch": ("affine", "statistics", "momentum", "epsilon"),
-        "group": ("groups", "affine", "epsilon"),
-        "layer": ("affine", "epsilon"),
-        "none": (),
-    }
-    if kind not in allowed:
-        raise ValueError(f"unknown kind of normalisation {kind!r}; expected one of {', '.join(allowed)}")
-    unknown = [name for name in settings if name not in allowed[kind]]
-    if unknown:
-        raise ValueError(
-            f"normalisation {kind!r} has no argument {', '.join(map(repr, unknown))}; "
-            f"it takes {', '.join(allowed[kind]) or 'none'}"
-        )
-    if kind == "batch":
-        return BatchNorm(in_channels, **settings)
-    if kind == "group":
-        return GroupNorm(in_channels, **settings)
-    if kind == "layer":
-        return LayerNorm(in_channels, **settings)
-    return nn.Identity()
+    if kind not in NORMS:
+        raise ValueError(f"unknown kind of normalisation {kind!r}; expected one of {', '.join(NORMS)}")
+    try:
+        return NORMS[kind](in_channels, **settings)
+    except TypeError as error:
+        raise ValueError(f"normalisation {kind!r}: {error}") from error

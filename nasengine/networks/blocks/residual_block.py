@@ -53,6 +53,7 @@ class BasicBlock(nn.Module):
     ) -> None:
         super().__init__()
         inner = norm if inner_norm is None else inner_norm
+        self.out_channels = width
         self.pool: nn.Module = nn.MaxPool2d(pool) if pool > 1 else nn.Identity()
         self.first = ConvNormActivation(in_channels, width, kernel=3, stride=stride, norm=inner, activation=activation)
         self.last = ConvNormActivation(width, width, kernel=3, norm=norm, activation="identity")
@@ -93,12 +94,12 @@ class Bottleneck(nn.Module):
     ) -> None:
         super().__init__()
         inner = norm if inner_norm is None else inner_norm
-        out_channels = width * expansion
+        self.out_channels = width * expansion
         self.pool: nn.Module = nn.MaxPool2d(pool) if pool > 1 else nn.Identity()
         self.first = ConvNormActivation(in_channels, width, kernel=1, norm=inner, activation=activation)
         self.middle = ConvNormActivation(width, width, kernel=3, stride=stride, norm=inner, activation=activation)
-        self.last = ConvNormActivation(width, out_channels, kernel=1, norm=norm, activation="identity")
-        self.shortcut = make_shortcut(in_channels, out_channels, stride, norm)
+        self.last = ConvNormActivation(width, self.out_channels, kernel=1, norm=norm, activation="identity")
+        self.shortcut = make_shortcut(in_channels, self.out_channels, stride, norm)
         self.activation = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,149 @@
+"""The second pass over a space: its types and their arguments, then the shapes of the networks it describes.
+
+The first pass (the grammar) knows no network. This one reports what it finds at the same marks and all at once:
+unknown types, unknown, missing and wrong arguments in every option of every hole; and if there are none, what goes
+wrong when networks that cover all options are put together and run on tensors without memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from nasengine.build.coverage import covering_architectures
+from nasengine.build.inference import INFERRED, Settings, infer
+from nasengine.build.module_call import NodeError
+from nasengine.build.network import task_of
+from nasengine.build.shapes import Shape, write_shape
+from nasengine.build.types import look_up_type
+from nasengine.errors import InputError, Mark, Problem
+from nasengine.records import Architecture
+from nasengine.space.calls import check_call
+from nasengine.space.decisions import option_path
+from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Repeat, Subset, Value
+from nasengine.space.problems import Problems
+from nasengine.space.space import SearchSpace
+
+EXPECTED_OUTPUT: dict[str, tuple[str, Callable[[Shape, Settings], Shape]]] = {
+    "image_classification": ("class scores", lambda shape, settings: (settings["classes"],)),
+    "super_resolution": (
+        "an enlarged image",
+        lambda shape, settings: (shape[0], shape[1] * settings["scale"], shape[2] * settings["scale"]),
+    ),
+}
+
+
+def check_space(space: SearchSpace) -> list[Problem]:
+    """Everything wrong with the networks of a space, each with its mark and source line; empty if nothing is.
+
+    A space whose root is no network has no networks to check.
+    """
+    if space.tree.root_key != "network":
+        return []
+    problems = Problems(space.tree.lines)
+    for name, node in space.tree.let.items():
+        problems.extend(_check_node(node, f"let.{name}", space))
+    problems.extend(_check_node(space.tree.root, "network", space))
+    if not problems:
+        problems.extend(_check_shapes(space))
+    return list(problems.found)
+
+
+def _check_node(node: Node, path: str, space: SearchSpace) -> list[Problem]:
+    found: list[Problem] = []
+    if isinstance(node, MapOf) and "type" in node.entries:
+        for name, mark in _type_names(node.entries["type"]):
+            found += _check_type(node, name, mark, path, space)
+    for below, place in _below(node, path):
+        found += _check_node(below, place, space)
+    return found
+
+
+def _check_type(node: MapOf, name: str, mark: Mark, path: str, space: SearchSpace) -> list[Problem]:
+    try:
+        target = look_up_type(name)
+    except InputError as error:
+        return [Problem(f"{problem.message} in {path}", mark, problem.expected) for problem in error.problems]
+    return check_call(node, target, where=path, name=name, inferred=INFERRED, let=space.tree.let)
+
+
+def _type_names(node: Node) -> Iterator[tuple[str, Mark]]:
+    """Every word that `type:` may take, since it may be a choice too."""
+    if isinstance(node, Value):
+        yield str(node.value), node.mark
+    elif isinstance(node, Choice):
+        for option in node.options:
+            yield from _type_names(option.node)
+
+
+def _below(node: Node, path: str) -> Iterator[tuple[Node, str]]:
+    """The nodes directly below one, with their paths; what `let` holds is checked where it is written."""
+    match node:
+        case ListOf():
+            yield from ((item, f"{path}.{index}") for index, item in enumerate(node.items))
+        case MapOf():
+            yield from ((entry, f"{path}.{key}") for key, entry in node.entries.items())
+        case Choice():
+            for index, option in enumerate(node.options):
+                yield option.node, option_path(path, node.named, option, index)
+        case Subset():
+            for index, option in enumerate(node.items):
+                yield option.node, option_path(path, node.named, option, index)
+        case Repeat() | Maybe():
+            yield node.of, path
+
+
+@dataclass
+class _Failure:
+    problem: Problem
+    example: Architecture
+    count: int = 1
+
+
+def _check_shapes(space: SearchSpace) -> list[Problem]:
+    """Put networks together that cover all options; one problem for each node and kind of failure."""
+    failures: dict[tuple[Mark | None, str], _Failure] = {}
+    checked = 0
+    for architecture in covering_architectures(space):
+        checked += 1
+        problem = _try(space, architecture)
+        if problem is None:
+            continue
+        kind = (problem.mark, re.sub(r"\d+", "#", problem.message))
+        if kind in failures:
+            failures[kind].count += 1
+        else:
+            failures[kind] = _Failure(problem, architecture)
+    return [_describe(failure, checked) for failure in failures.values()]
+
+
+def _try(space: SearchSpace, architecture: Architecture) -> Problem | None:
+    try:
+        filled = space.fill(architecture)
+        shape, settings = task_of(filled)
+        _, output = infer(filled.root, shape, settings)
+    except NodeError as error:
+        return error.problem
+    except InputError as error:
+        return error.problems[0]
+    assert filled.task is not None
+    if filled.task.kind not in EXPECTED_OUTPUT:
+        return None
+    what, expected = EXPECTED_OUTPUT[filled.task.kind]
+    wanted = expected(shape, settings)
+    if output == wanted:
+        return None
+    message = f"the network gives {write_shape(output)} for an input of {write_shape(shape)}"
+    return Problem(message, filled.root.mark, f"expected {write_shape(wanted)}, {what} for the task")
+
+
+def _describe(failure: _Failure, checked: int) -> Problem:
+    """The problem, with an example where only some architectures have it."""
+    problem = failure.problem
+    if failure.count == checked:
+        return problem
+    text = failure.example.key
+    text = text if len(text) <= 300 else text[:299] + "…"
+    hint = f"{problem.expected}; " if problem.expected else ""
+    return Problem(problem.message, problem.mark, f"{hint}so it is in some architectures, for example {text}")
