@@ -6,6 +6,7 @@ describe a network of millions of nodes. Counting them needs no expansion.
 
 from __future__ import annotations
 
+from nasengine.space.grammar_counts import most
 from nasengine.space.holes import (
     Choice,
     ListOf,
@@ -20,7 +21,6 @@ from nasengine.space.holes import (
     Use,
     Value,
 )
-from nasengine.space.nodes import most
 from nasengine.space.problems import Problems
 
 MAX_EXPANDED = 200_000

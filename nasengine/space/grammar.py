@@ -12,13 +12,13 @@ from nasengine.errors import Mark
 from nasengine.space.checks import Checks
 from nasengine.space.expansion import check_expansion
 from nasengine.space.grammar_known import read_known
+from nasengine.space.grammar_nodes import NodeReader
 from nasengine.space.grammar_proxy import check_proxy
 from nasengine.space.grammar_quantization import read_quantization
 from nasengine.space.grammar_relations import read_constraints, read_relations
 from nasengine.space.grammar_task import read_task
 from nasengine.space.holes import MapOf, SpaceTree
 from nasengine.space.let import LetEntries, read_let
-from nasengine.space.nodes import NodeReader
 from nasengine.space.problems import Problems
 from nasengine.space.yaml import YamlMapping, YamlNode, plain
 

@@ -9,9 +9,8 @@ import re
 from collections.abc import Mapping
 
 from nasengine.errors import Mark
-from nasengine.space.holes import Choice, Node, QuantizationRule, Value
-from nasengine.space.let import HOLES
-from nasengine.space.nodes import NodeReader, label_text
+from nasengine.space.grammar_reader import Reader, label_text
+from nasengine.space.holes import HOLE_WORDS, Choice, Node, QuantizationRule, Value
 from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, walk
 
 KEYS = ("at", "per", "format", "weight_format", "activation_format", "weights", "activations")
@@ -19,7 +18,7 @@ SCOPES = ("choice", "layer", "block", "network")
 _PATTERN = re.compile(r"[\w*?\[\]{},+-]+(\.[\w*?\[\]{},+-]+)*")
 
 
-def read_quantization(node: YamlNode, reader: NodeReader) -> tuple[QuantizationRule, ...]:
+def read_quantization(node: YamlNode, reader: Reader) -> tuple[QuantizationRule, ...]:
     """The rules that are right; what is wrong in the others is noted."""
     rules: list[QuantizationRule] = []
     sequence = reader.sequence(node, "quantization", "a list of rules: - {at: pattern, per: layer, format: int8}")
@@ -42,7 +41,7 @@ def read_quantization(node: YamlNode, reader: NodeReader) -> tuple[QuantizationR
     return tuple(rules)
 
 
-def _read_rule(mapping: YamlMapping, where: str, reader: NodeReader) -> QuantizationRule | None:
+def _read_rule(mapping: YamlMapping, where: str, reader: Reader) -> QuantizationRule | None:
     reader.keys(mapping, where, KEYS, ("at",))
     entries = mapping.entries
     at = (
@@ -81,7 +80,7 @@ def _read_rule(mapping: YamlMapping, where: str, reader: NodeReader) -> Quantiza
     return QuantizationRule(at, per, formats, settings, mapping.mark)
 
 
-def _read_format(node: YamlNode, where: str, reader: NodeReader) -> Node | None:
+def _read_format(node: YamlNode, where: str, reader: Reader) -> Node | None:
     expected = "the name of a number format such as int8, or a choice of names"
     read = reader.read(node, where)
     if isinstance(read, Choice) and not read.named:
@@ -98,7 +97,7 @@ def _read_format(node: YamlNode, where: str, reader: NodeReader) -> Node | None:
     return None
 
 
-def _check_quantizer(node: YamlNode, where: str, reader: NodeReader) -> None:
+def _check_quantizer(node: YamlNode, where: str, reader: Reader) -> None:
     """The name of a quantizer, or a mapping of plain settings."""
     if isinstance(node, YamlScalar):
         reader.word(node, where, "the name of a quantizer, or its settings")
@@ -114,4 +113,4 @@ def _check_quantizer(node: YamlNode, where: str, reader: NodeReader) -> None:
 
 
 def _hole_word(entries: Mapping[str, YamlNode]) -> str | None:
-    return next((key for key in entries if key in HOLES), None)
+    return next((key for key in entries if key in HOLE_WORDS), None)

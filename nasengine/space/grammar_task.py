@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from nasengine.space.holes import Scalar, Task, Value
-from nasengine.space.nodes import NodeReader
+from typing import TypeAlias
+
+from nasengine.space.grammar_counts import read_count
+from nasengine.space.grammar_reader import Reader
+from nasengine.space.holes import Choice, Range, Scalar, Task, Value
 from nasengine.space.yaml import YamlNode, YamlScalar, YamlSequence
 
+_Shape: TypeAlias = tuple[int, Value | Choice | Range, Value | None]  # channels, height, width
 
-def read_task(node: YamlNode, reader: NodeReader) -> Task | None:
+
+def read_task(node: YamlNode, reader: Reader) -> Task | None:
     """The task, or None after noting why it is none."""
     mapping = reader.mapping(node, "task", "{kind: …, input: [channels, height, width], …}")
     if mapping is None:
@@ -31,13 +36,13 @@ def read_task(node: YamlNode, reader: NodeReader) -> Task | None:
     return Task(kind, channels, height, width, settings, mapping.mark)
 
 
-def _read_input(node: YamlNode, reader: NodeReader):  # type: ignore[no-untyped-def]
+def _read_input(node: YamlNode, reader: Reader) -> _Shape | None:
     expected = "three sizes: [channels, height, width], the width perhaps the word same"
     if not isinstance(node, YamlSequence) or len(node.items) != 3:
         reader.wrong(node, "task.input", expected)
         return None
     channels = reader.integer(node.items[0], "task.input.0", 1)
-    height = reader.counts(node.items[1], "task.input.1", 1)
+    height = read_count(reader, node.items[1], "task.input.1", 1)
     width: Value | None = None
     last = node.items[2]
     if isinstance(last, YamlScalar) and last.value == "same":

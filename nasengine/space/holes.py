@@ -25,6 +25,8 @@ from nasengine.errors import Mark
 
 Scalar: TypeAlias = str | int | float | bool | None
 
+HOLE_WORDS = ("choice", "range", "subset", "repeat", "optional", "use", "same_as")
+
 
 @dataclass(frozen=True, slots=True)
 class Value:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 from nasengine.errors import Mark, nearest, one_of
 from nasengine.space.checks import NAME, Checks
+from nasengine.space.holes import HOLE_WORDS
 from nasengine.space.problems import Problems
 from nasengine.space.yaml import MAX_DEPTH, MAX_NODES, YamlMapping, YamlNode, YamlScalar, YamlSequence, walk
-
-HOLES = ("choice", "range", "subset", "repeat", "optional", "use", "same_as")
 
 
 def used_name(node: YamlNode) -> str | None:
@@ -27,7 +26,7 @@ def used_name(node: YamlNode) -> str | None:
 
 
 def _is_hole(node: YamlNode) -> bool:
-    return isinstance(node, YamlMapping) and any(key in HOLES and key != "use" for key in node.entries)
+    return isinstance(node, YamlMapping) and any(key in HOLE_WORDS and key != "use" for key in node.entries)
 
 
 @dataclass(slots=True)

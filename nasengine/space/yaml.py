@@ -9,88 +9,54 @@ nobody can tell from an independent copy.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 
 from nasengine.errors import InputError, Mark, Problem, nearest
 from nasengine.space.problems import Problems
+from nasengine.space.yaml_nodes import (
+    MAX_DEPTH,
+    MAX_NODES,
+    YamlMapping,
+    YamlNode,
+    YamlScalar,
+    YamlSequence,
+    from_plain,
+    plain,
+    walk,
+)
+from nasengine.space.yaml_scalars import Scalar, resolve_scalar
 
-Scalar: TypeAlias = str | int | float | bool | None
+__all__ = [
+    "MAX_CHARACTERS",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "Scalar",
+    "YamlFile",
+    "YamlMapping",
+    "YamlNode",
+    "YamlScalar",
+    "YamlSequence",
+    "from_plain",
+    "parse_document",
+    "parse_yaml",
+    "plain",
+    "read_text",
+    "resolve_scalar",
+    "walk",
+]
 
 MAX_CHARACTERS = 500_000
-MAX_NODES = 50_000  # of a document, every alias counted as the copy it is
-MAX_DEPTH = 60
+MAX_BYTES = 4 * MAX_CHARACTERS
 MAX_KEY = 200  # characters of a key
-LARGEST_INTEGER = 2**63 - 1
 
-_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what the parser counts as one
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
-_REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS: Mapping[str, Scalar] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class YamlScalar:
-    """A scalar, resolved."""
-
-    value: Scalar
-    mark: Mark
-    size: int = field(default=1, init=False, repr=False)
-    depth: int = field(default=1, init=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class YamlSequence:
-    """A sequence; `size` counts the nodes below and itself, `depth` the levels."""
-
-    items: tuple[YamlNode, ...]
-    mark: Mark
-    size: int = field(init=False, repr=False)
-    depth: int = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        _measure(self, self.items)
-
-
-@dataclass(frozen=True, slots=True)
-class YamlMapping:
-    """A mapping from text to nodes; a key is the text as written, whatever it would mean as a scalar."""
-
-    entries: Mapping[str, YamlNode]
-    mark: Mark
-    key_marks: Mapping[str, Mark]
-    size: int = field(init=False, repr=False)
-    depth: int = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        _measure(self, self.entries.values())
-
-
-YamlNode: TypeAlias = YamlScalar | YamlSequence | YamlMapping
-
-
-def _measure(node: YamlSequence | YamlMapping, below: Any) -> None:
-    size = depth = 0
-    for child in below:
-        size += child.size
-        depth = max(depth, child.depth)
-    object.__setattr__(node, "size", size + 1)
-    object.__setattr__(node, "depth", depth + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +85,12 @@ def read_text(path: Path, shown: str | None = None) -> str:
         if not path.is_file():
             raise InputError(f"{shown!r} is not a file")
         with path.open("rb") as stream:
-            raw = stream.read(4 * MAX_CHARACTERS + 1)
+            raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"{shown!r} cannot be read: {reason}") from error
-    if len(raw) > 4 * MAX_CHARACTERS:
-        raise InputError(Problem(f"the file is larger than {4 * MAX_CHARACTERS:,} bytes", Mark(shown, 1, 1)))
+    if len(raw) > MAX_BYTES:
+        raise InputError(Problem(f"the file is larger than {MAX_BYTES:,} bytes", Mark(shown, 1, 1)))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -144,13 +110,13 @@ def parse_yaml(text: str, file: str) -> YamlFile:
     Raises:
         InputError: every problem found; after a syntax error or a breached bound, those found up to there.
     """
-    lines = tuple(_LINE_BREAK.split(text))
+    text = text.removeprefix("\ufeff")
+    lines = tuple(_LINE_BREAK.split(_UNPRINTABLE.sub("\ufffd", text)))
     problems = Problems({file: lines})
     documents: tuple[YamlNode, ...] = ()
     if len(text) > MAX_CHARACTERS:
         problems.add(f"the text is longer than {MAX_CHARACTERS:,} characters", Mark(file, 1, 1))
         problems.check()
-    text = text.removeprefix("\ufeff")
     unprintable = _UNPRINTABLE.search(text)
     if unprintable:
         before = _LINE_BREAK.split(text[: unprintable.start()])
@@ -166,6 +132,8 @@ def parse_yaml(text: str, file: str) -> YamlFile:
         pass
     except yaml.MarkedYAMLError as error:
         _note_syntax_error(error, file, problems)
+    except yaml.YAMLError as error:
+        problems.add(f"not valid YAML: {error}", Mark(file, 1, 1))
     problems.check()
     return YamlFile(file, lines, documents)
 
@@ -187,91 +155,6 @@ def parse_document(text: str, file: str) -> YamlFile:
             problems.add("the file is empty", Mark(file, 1, 1), "expected a mapping of keys to values")
         problems.check()
     return parsed
-
-
-def plain(node: YamlNode) -> Any:
-    """The node as fresh dictionaries, lists and scalars."""
-    match node:
-        case YamlScalar():
-            return node.value
-        case YamlSequence():
-            return [plain(item) for item in node.items]
-        case YamlMapping():
-            return {key: plain(value) for key, value in node.entries.items()}
-
-
-def from_plain(value: Any, file: str) -> YamlNode:
-    """A tree of dictionaries, lists and scalars as nodes whose marks all point to the start of `file`.
-
-    Raises:
-        InputError: a value of another kind, a key that is no text, a number that is not finite, too deep or too large.
-    """
-    mark = Mark(file, 1, 1)
-    left = [MAX_NODES]
-
-    def convert(value: Any, depth: int) -> YamlNode:
-        left[0] -= 1
-        if depth > MAX_DEPTH or left[0] < 0:
-            raise InputError(Problem(f"the value is nested deeper than {MAX_DEPTH} or larger than {MAX_NODES:,}", mark))
-        if isinstance(value, Mapping):
-            for key in value:
-                if not isinstance(key, str):
-                    raise InputError(Problem(f"the key {key!r} is not text", mark))
-            entries = {key: convert(below, depth + 1) for key, below in value.items()}
-            return YamlMapping(entries, mark, dict.fromkeys(entries, mark))
-        if isinstance(value, (list, tuple)):
-            return YamlSequence(tuple(convert(below, depth + 1) for below in value), mark)
-        if value is None or isinstance(value, (str, bool, int, float)):
-            if isinstance(value, float) and not math.isfinite(value):
-                raise InputError(Problem(f"the number {value} is not finite", mark))
-            return YamlScalar(value, mark)
-        raise InputError(Problem(f"{value!r} is not a plain value", mark, "expected words, numbers, lists, mappings"))
-
-    return convert(value, 1)
-
-
-def resolve_scalar(text: str) -> Scalar:
-    """What an unquoted scalar means in the core schema of YAML 1.2 (section 10.3.2).
-
-    Raises:
-        ValueError: a number that is not finite or has more than 64 bits; the message says which.
-    """
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text) or _OCTAL.fullmatch(text) or _HEXADECIMAL.fullmatch(text):
-        base = 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10
-        number = int(text, base) if len(text) <= 80 else LARGEST_INTEGER + 1
-        if abs(number) > LARGEST_INTEGER:
-            raise ValueError(f"the number {_short(text)} is larger than 64 bits hold")
-        return number
-    if _REAL.fullmatch(text):
-        real = float(text)
-        if math.isinf(real):
-            raise ValueError(f"the number {_short(text)} is larger than a float holds")
-        return real
-    if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"{text} is not a finite number")
-    return text
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 30 else f"{text[:27]}…"
-
-
-def walk(node: YamlNode) -> Iterator[YamlNode]:
-    """The node and everything below it, each shared node once."""
-    seen: set[int] = set()
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        yield node
-        if isinstance(node, YamlSequence):
-            waiting.extend(reversed(node.items))
-        elif isinstance(node, YamlMapping):
-            waiting.extend(reversed(tuple(node.entries.values())))
 
 
 class _BoundBreachedError(Exception):
@@ -445,9 +328,3 @@ def _note_syntax_error(error: yaml.MarkedYAMLError, file: str, problems: Problem
     message = error.problem or "not YAML"
     expected = "a tab may not indent; use spaces" if "'\\t'" in message else ""
     problems.add(f"not valid YAML: {message}{context}", mark, expected)
-
-
-def line_of(lines: Mapping[str, Sequence[str]], mark: Mark) -> str:
-    """The source line a mark points into; empty when its file is not among `lines`."""
-    text = lines.get(mark.file, ())
-    return text[mark.line - 1] if 0 < mark.line <= len(text) else ""

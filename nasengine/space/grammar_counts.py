@@ -1,0 +1,102 @@
+"""Reads the holes that hold numbers of things: `range`, and `repeat` with its count."""
+
+from __future__ import annotations
+
+from nasengine.space.grammar_options import MAX_OPTIONS
+from nasengine.space.grammar_reader import Reader, label_text
+from nasengine.space.holes import Choice, Range, Repeat, Use, Value
+from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
+
+MAX_COPIES = 1_000  # of one repeat
+
+
+def read_range(reader: Reader, node: YamlMapping, where: str) -> Range | None:
+    body = node.entries["range"]
+    where = f"{where}.range"
+    if not isinstance(body, YamlSequence) or len(body.items) not in (2, 3):
+        reader.wrong(body, where, "three integers: [low, high, step]")
+        return None
+    numbers = [
+        reader.integer(item, f"{where}.{i}", -(10**12), 10**12) if i < 2 else reader.integer(item, f"{where}.{i}", 1)
+        for i, item in enumerate(body.items)
+    ]
+    if len(numbers) == 2:
+        numbers.append(1)
+    low, high, step = numbers
+    if low is None or high is None or step is None:
+        return None
+    if low > high:
+        reader.problems.add(f"the range at {where} runs from {low} to {high}", body.mark, "expected low before high")
+        return None
+    if (high - low) % step:
+        last = high - (high - low) % step
+        reader.problems.add(
+            f"the range at {where} does not reach {high}: its last value is {last}",
+            body.mark,
+            f"expected both ends included: [{low}, {last}, {step}] or [{low}, {last + step}, {step}]",
+        )
+        return None
+    if (high - low) // step >= MAX_OPTIONS:
+        reader.problems.add(
+            f"the range at {where} has {(high - low) // step + 1:,} values",
+            body.mark,
+            f"expected at most {MAX_OPTIONS:,}; take a larger step",
+        )
+        return None
+    return Range(low, high, step, node.mark)
+
+
+def read_count(reader: Reader, node: YamlNode, where: str, low: int) -> Value | Choice | Range | None:
+    """A positive integer, or a choice or range of integers of at least `low`."""
+    if isinstance(node, YamlScalar):
+        return Value(value, node.mark) if (value := reader.integer(node, where, max(low, 1))) is not None else None
+    read = reader.read(node, where)
+    expected = f"an integer, or a choice or range of integers of at least {low}"
+    if isinstance(read, Range):
+        if read.low >= low:
+            return read
+        reader.problems.add(f"the range at {where} begins at {read.low}", node.mark, f"expected {expected}")
+        return None
+    if isinstance(read, Choice) and not read.named:
+        wrong = [o for o in read.options if type(o.label) is not int or o.label < low]
+        for option in wrong:
+            found = f"the option {label_text(option.label)} stands at {where}"
+            reader.problems.add(found, option.node.mark, f"expected integers of at least {low}")
+        return None if wrong else read
+    if isinstance(read, Use):
+        message = f"the count at {where} is the shared decision let.{read.name}"
+        reader.problems.add(message, node.mark, f"expected {expected}, written here")
+    elif not (isinstance(read, Value) and read.value is None):  # a null here is noted already
+        reader.wrong(node, where, expected)
+    return None
+
+
+def read_repeat(reader: Reader, node: YamlMapping, where: str) -> Repeat | None:
+    count = read_count(reader, node.entries["repeat"], f"{where}.repeat", 0)
+    if "of" not in node.entries:
+        reader.problems.add(
+            f"the repeat in {where} has no 'of'",
+            node.mark,
+            "expected {repeat: count, of: node} with what to repeat",
+        )
+        return None
+    of = reader.read(node.entries["of"], where)
+    if count is None:
+        return None
+    if most(count) > MAX_COPIES:
+        reader.problems.add(
+            f"the repeat in {where} makes up to {most(count):,} copies",
+            count.mark,
+            f"expected at most {MAX_COPIES}",
+        )
+        return None
+    return Repeat(count, of, node.mark)
+
+
+def most(count: Value | Choice | Range) -> int:
+    """The largest number a count can be."""
+    if isinstance(count, Range):
+        return count.high
+    if isinstance(count, Choice):
+        return max(int(str(option.label)) for option in count.options)
+    return int(str(count.value))

@@ -1,0 +1,37 @@
+"""What every reader of a part of the grammar is handed: the checks, and a way to read the nodes below."""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Collection
+
+from nasengine.records import canonical_json
+from nasengine.space.checks import Checks
+from nasengine.space.holes import Node
+from nasengine.space.problems import Problems
+from nasengine.space.yaml import YamlNode
+
+PATH = re.compile(r"[^.\s]+(\.[^.\s]+)*")
+
+
+class Reader(Checks, abc.ABC):
+    """Checks that can also read a node of the space.
+
+    Args:
+        problems: where to note what is wrong.
+        shared: names under `let` whose values hold holes.
+    """
+
+    def __init__(self, problems: Problems, shared: Collection[str]) -> None:
+        super().__init__(problems)
+        self.shared = shared
+
+    @abc.abstractmethod
+    def read(self, node: YamlNode, where: str) -> Node:
+        """The node as a tree of values and holes; a null stands where something is wrong (and noted)."""
+
+
+def label_text(label: object) -> str:
+    """How a label is written as a key: a word as it is, anything else as JSON."""
+    return label if isinstance(label, str) else canonical_json(label)
