@@ -30,6 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nasengine.costs import meta_cache
 from nasengine.costs.liveness import Liveness
 from nasengine.costs.records import Costs, LayerBits
 
@@ -119,7 +120,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, function: Any, types: Any, arguments: Arguments = (), keywords: dict[str, Any] | None = None
     ) -> Any:
-        output = function(*arguments, **(keywords or {}))
+        output = meta_cache.run(function, arguments, keywords or {})
         module = self.running[-1]
         count = MACS.get(function._schema.name)
         if count is not None:
