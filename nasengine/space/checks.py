@@ -6,6 +6,7 @@ file. `where` names the place in the file as a dotted path.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -62,8 +63,13 @@ class Checks:
                 self.problems.add(
                     f"unknown key {key!r} in {where}", mark, f"expected {one_of(allowed)}{nearest(key, allowed)}"
                 )
+        self.has(mapping, where, required, allowed)
+
+    def has(self, mapping: YamlMapping, where: str, required: Iterable[str], allowed: Sequence[str] = ()) -> None:
+        """Each of `required` must be there, or nearly: a misspelt key is noted as unknown, not as missing too."""
+        unknown = [key for key in mapping.entries if key not in allowed]
         for key in required:
-            if key not in mapping.entries:
+            if key not in mapping.entries and not difflib.get_close_matches(key, unknown, n=1):
                 self.problems.add(f"{where} has no {key!r}", mapping.mark, f"expected a key {key!r}")
 
     def word(self, node: YamlNode, where: str, expected: str = "a word") -> str | None:
@@ -89,11 +95,13 @@ class Checks:
             return None
         return word
 
-    def integer(self, node: YamlNode, where: str, low: int = 0, high: int | None = None) -> int | None:
+    def integer(self, node: YamlNode, where: str, low: int | None = None, high: int | None = None) -> int | None:
         """An integer between `low` and `high`; true and false are none."""
-        expected = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+        bounds = f" of at least {low}" if high is None else f" from {low} to {high}"
+        expected = f"an integer{'' if low is None else bounds}"
         value = node.value if isinstance(node, YamlScalar) else None
-        if isinstance(value, int) and not isinstance(value, bool) and value >= low and (high is None or value <= high):
+        within = isinstance(value, int) and (low is None or value >= low) and (high is None or value <= high)
+        if isinstance(value, int) and not isinstance(value, bool) and within:
             return value
         self.wrong(node, where, expected)
         return None

@@ -1,63 +1,68 @@
-"""Bounds what a space expands to: copies of repeats, shared entries at every place that uses them.
+"""Bounds what a space expands to: copies of repeats, and shared entries at every place that uses them.
 
-Text and aliases are bounded while parsing; a few lines with nested repeats or chained `use` could still
-describe a network of millions of nodes. Counting them needs no expansion.
+Text and aliases are bounded while parsing; a few lines of nested repeats or chained `use` could still describe
+a network of millions of nodes, or one nested too deeply to walk. Measuring that needs no expansion.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from nasengine.space.grammar_counts import most
-from nasengine.space.holes import (
-    Choice,
-    ListOf,
-    MapOf,
-    Maybe,
-    Node,
-    Range,
-    Repeat,
-    SameAs,
-    SpaceTree,
-    Subset,
-    Use,
-    Value,
-)
+from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Repeat, SpaceTree, Subset, Use
 from nasengine.space.problems import Problems
 
 MAX_EXPANDED = 200_000
+MAX_LEVELS = 100
 
 
-def check_expansion(tree: SpaceTree, problems: Problems) -> None:
-    """Note that the space expands to too many nodes, at the largest part that does."""
-    counter = _Counter(tree)
-    total = counter.count(tree.root)
-    if total > MAX_EXPANDED:
+def check_expansion(tree: SpaceTree, users_last: Iterable[str], problems: Problems) -> None:
+    """Note that the space expands to too many nodes or levels, at the smallest part that does.
+
+    Args:
+        tree: of a space without other problems.
+        users_last: the names of `tree.let`, each after those it uses, so that a long chain of uses needs no recursion.
+        problems: where to note it.
+    """
+    measured = _Measured(tree)
+    for name in users_last:
+        if measured.extent(tree.let[name]).levels > MAX_LEVELS:
+            mark = tree.let[name].mark
+            problems.add(f"let.{name} is nested deeper than {MAX_LEVELS}, what it uses included", mark)
+            return
+    extent = measured.extent(tree.root)
+    if extent.levels > MAX_LEVELS:
+        problems.add(f"the {tree.root_key} is nested deeper than {MAX_LEVELS}, what it uses included", tree.root.mark)
+    if extent.nodes > MAX_EXPANDED:
         problems.add(
-            f"the {tree.root_key} has up to {total:,} nodes, every copy counted",
-            counter.culprit(tree.root).mark,
-            f"expected at most {MAX_EXPANDED:,}",
+            f"the {tree.root_key} has up to {_rounded(extent.nodes)} nodes, every copy counted",
+            measured.culprit(tree.root).mark,
+            f"expected at most {MAX_EXPANDED:,}; this is the smallest part that has more",
         )
 
 
-class _Counter:
+class _Extent(NamedTuple):
+    nodes: int
+    levels: int
+
+
+class _Measured:
+    """Nodes and levels below each node, measured once however often it stands somewhere."""
+
     def __init__(self, tree: SpaceTree) -> None:
         self.tree = tree
-        self.counts: dict[int, int] = {}
+        self.extents: dict[int, _Extent] = {}
 
-    def count(self, node: Node) -> int:
-        known = self.counts.get(id(node))
+    def extent(self, node: Node) -> _Extent:
+        known = self.extents.get(id(node))
         if known is None:
-            known = self._count(node)
-            self.counts[id(node)] = known
+            below = [self.extent(child) for child in self.below(node)]
+            copies = max(1, most(node.count)) if isinstance(node, Repeat) else 1
+            nodes = 1 + copies * sum(extent.nodes for extent in below)
+            known = _Extent(nodes, 1 + max((extent.levels for extent in below), default=0))
+            self.extents[id(node)] = known
         return known
-
-    def _count(self, node: Node) -> int:
-        match node:
-            case Value() | Range() | SameAs():
-                return 1
-            case Repeat(count=count, of=of):
-                return 1 + max(1, most(count)) * self.count(of)
-            case _:
-                return 1 + sum(map(self.count, self.below(node)))
 
     def below(self, node: Node) -> tuple[Node, ...]:
         match node:
@@ -75,9 +80,13 @@ class _Counter:
                 return ()
 
     def culprit(self, node: Node) -> Node:
-        """The deepest node that is too large by itself."""
+        """The smallest part that is too large by itself."""
         while True:
-            below = max(self.below(node), key=self.count, default=None)
-            if below is None or self.count(below) <= MAX_EXPANDED:
+            below = max(self.below(node), key=lambda child: self.extent(child).nodes, default=None)
+            if below is None or self.extent(below).nodes <= MAX_EXPANDED:
                 return node
             node = below
+
+
+def _rounded(count: int) -> str:
+    return f"{count:,}" if count < 10**12 else f"{float(min(count, 10**300)):.1e}"

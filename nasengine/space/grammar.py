@@ -17,7 +17,7 @@ from nasengine.space.grammar_proxy import check_proxy
 from nasengine.space.grammar_quantization import read_quantization
 from nasengine.space.grammar_relations import read_constraints, read_relations
 from nasengine.space.grammar_task import read_task
-from nasengine.space.holes import MapOf, SpaceTree
+from nasengine.space.holes import Choice, MapOf, Node, SpaceTree, Use, Value
 from nasengine.space.let import LetEntries, read_let
 from nasengine.space.problems import Problems
 from nasengine.space.yaml import YamlMapping, YamlNode, plain
@@ -65,8 +65,8 @@ def read_space(root: YamlNode, file: str, lines: Mapping[str, tuple[str, ...]]) 
         root_node = reader.read(entries[root_key], root_key)
         if root_key == "proxy":
             check_proxy(root_node, shared, problems)
-        elif not isinstance(root_node, MapOf) or "type" not in root_node.entries:
-            _note_network_without_type(entries["network"], problems)
+        else:
+            _check_network(root_node, shared, problems)
         if root_key == "network" and "task" not in entries:
             problems.add("the space has no 'task'", mapping.mark, "expected task: {kind: …, input: [3, 32, 32], …}")
     quantization = read_quantization(entries["quantization"], reader) if "quantization" in entries else ()
@@ -93,7 +93,7 @@ def read_space(root: YamlNode, file: str, lines: Mapping[str, tuple[str, ...]]) 
         known=known,
         resolved={key: plain(value) for key, value in mapping.entries.items() if key != "extends"},
     )
-    check_expansion(tree, problems)
+    check_expansion(tree, let.order, problems)
     problems.check()
     return tree
 
@@ -101,7 +101,7 @@ def read_space(root: YamlNode, file: str, lines: Mapping[str, tuple[str, ...]]) 
 def _text(mapping: YamlMapping, key: str, checks: Checks, required: bool = False) -> str:
     if key not in mapping.entries:
         if required:
-            checks.problems.add(f"the space has no {key!r}", mapping.mark, f"expected a key {key!r}")
+            checks.has(mapping, "the space", (key,), KEYS)
         return ""
     read = checks.name if key == "name" else checks.word
     return read(mapping.entries[key], key) or ""
@@ -118,5 +118,20 @@ def _root(mapping: YamlMapping, problems: Problems) -> str | None:
     return found[0]
 
 
-def _note_network_without_type(node: YamlNode, problems: Problems) -> None:
-    problems.add("the network has no type", node.mark, "expected {type: name, argument: value, …}")
+def _check_network(node: Node, shared: Mapping[str, Node], problems: Problems) -> None:
+    """Whatever can come to stand at the root must be a constructor call."""
+    match node:
+        case MapOf(entries=entries) if "type" in entries:
+            pass
+        case Choice(options=options, named=True):
+            for option in options:
+                _check_network(option.node, shared, problems)
+        case Use(name=name) if name in shared:
+            _check_network(shared[name], shared, problems)
+        case Value(value=None):  # a null is written here, or stands for something that is noted already
+            if not problems:
+                problems.add("the network is empty", node.mark, "expected {type: name, argument: value, …}")
+        case MapOf():
+            problems.add("the network has no type", node.mark, "expected {type: name, argument: value, …}")
+        case _:
+            problems.add("the network is no node with a type", node.mark, "expected {type: name, argument: value, …}")

@@ -14,17 +14,9 @@ MAX_CELL_NODES = 64
 
 def read_cell(reader: Reader, node: YamlMapping, where: str) -> MapOf:
     """A cell, with `edges: {all: node}` spelt out to one copy for each pair of nodes."""
-    entries = {
-        key: reader.read(value, f"{where}.{key}") for key, value in node.entries.items() if key not in ("edges", "all")
-    }
+    entries = {key: reader.read(value, f"{where}.{key}") for key, value in node.entries.items() if key != "edges"}
     whole = MapOf(entries, node.mark, dict(node.key_marks))
-    for key in ("nodes", "edges"):
-        if key not in node.entries:
-            reader.problems.add(
-                f"the cell in {where} has no {key!r}",
-                node.mark,
-                'expected {type: cell, nodes: n, edges: {"0-1": node, …} or {all: node}}',
-            )
+    reader.has(node, f"the cell in {where}", ("nodes", "edges"), ("type", "nodes", "edges", "output"))
     output = node.entries.get("output")
     if output is not None:
         reader.one_of(output, f"{where}.output", ("last", "concat"))
@@ -42,10 +34,12 @@ def read_cell(reader: Reader, node: YamlMapping, where: str) -> MapOf:
     names = [f"{i}-{j}" for j in range(nodes) for i in range(j)]
     for key, below in body.entries.items():
         if key != "all" and key not in names:
+            turned = "-".join(reversed(key.split("-")))
+            meant = f"; did you mean {turned!r}?" if turned in names else nearest(key, ["all", *names])
             reader.problems.add(
                 f"unknown edge {key!r} in {where}.edges",
                 body.key_marks[key],
-                f"expected 'all' or FROM-TO with 0 <= FROM < TO <= {nodes - 1}{nearest(key, names)}",
+                f"expected 'all' or FROM-TO with 0 <= FROM < TO <= {nodes - 1}{meant}",
             )
             continue
         written[key] = reader.read(below, f"{where}.edges.{key}")
@@ -53,7 +47,8 @@ def read_cell(reader: Reader, node: YamlMapping, where: str) -> MapOf:
         source = name if name in written else "all"
         if source in written:
             edges[name], marks[name] = written[source], body.key_marks[source]
-    _check_connected(reader, edges, nodes, output, body, where)
+    if len(written) == len(body.entries):
+        _check_connected(reader, edges, nodes, output, body, where)
     entries["edges"] = MapOf(edges, body.mark, marks)
     order = {key: entries[key] for key in node.entries if key in entries}
     return MapOf(order, node.mark, dict(node.key_marks))

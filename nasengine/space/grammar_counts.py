@@ -16,10 +16,7 @@ def read_range(reader: Reader, node: YamlMapping, where: str) -> Range | None:
     if not isinstance(body, YamlSequence) or len(body.items) not in (2, 3):
         reader.wrong(body, where, "three integers: [low, high, step]")
         return None
-    numbers = [
-        reader.integer(item, f"{where}.{i}", -(10**12), 10**12) if i < 2 else reader.integer(item, f"{where}.{i}", 1)
-        for i, item in enumerate(body.items)
-    ]
+    numbers = [reader.integer(item, f"{where}.{i}", 1 if i == 2 else None) for i, item in enumerate(body.items)]
     if len(numbers) == 2:
         numbers.append(1)
     low, high, step = numbers
@@ -73,12 +70,8 @@ def read_count(reader: Reader, node: YamlNode, where: str, low: int) -> Value | 
 
 def read_repeat(reader: Reader, node: YamlMapping, where: str) -> Repeat | None:
     count = read_count(reader, node.entries["repeat"], f"{where}.repeat", 0)
+    reader.has(node, f"the repeat in {where}", ("of",), ("repeat",))
     if "of" not in node.entries:
-        reader.problems.add(
-            f"the repeat in {where} has no 'of'",
-            node.mark,
-            "expected {repeat: count, of: node} with what to repeat",
-        )
         return None
     of = reader.read(node.entries["of"], where)
     if count is None:

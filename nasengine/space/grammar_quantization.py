@@ -15,7 +15,7 @@ from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, walk
 
 KEYS = ("at", "per", "format", "weight_format", "activation_format", "weights", "activations")
 SCOPES = ("choice", "layer", "block", "network")
-_PATTERN = re.compile(r"[\w*?\[\]{},+-]+(\.[\w*?\[\]{},+-]+)*")
+_SEGMENT = re.compile(r"[A-Za-z0-9_+*-]+")
 
 
 def read_quantization(node: YamlNode, reader: Reader) -> tuple[QuantizationRule, ...]:
@@ -47,8 +47,12 @@ def _read_rule(mapping: YamlMapping, where: str, reader: Reader) -> Quantization
     at = (
         reader.word(entries["at"], f"{where}.at", 'a pattern such as "**" or network.stem') if "at" in entries else None
     )
-    if at is not None and not _PATTERN.fullmatch(at):
-        reader.wrong(entries["at"], f"{where}.at", 'dotted names with * and ?, such as "network.layers.*" or "**.head"')
+    if at is not None and not _is_pattern(at):
+        reader.wrong(
+            entries["at"],
+            f"{where}.at",
+            'names divided by dots, * for any text in a name, ** for any names: "network.layers.*", "**.head"',
+        )
         at = None
     per = reader.one_of(entries["per"], f"{where}.per", SCOPES) if "per" in entries else "layer"
     parts = [key for key in ("weight_format", "activation_format") if key in entries]
@@ -78,6 +82,11 @@ def _read_rule(mapping: YamlMapping, where: str, reader: Reader) -> Quantization
     if at is None or per is None:
         return None
     return QuantizationRule(at, per, formats, settings, mapping.mark)
+
+
+def _is_pattern(text: str) -> bool:
+    segments = text.split(".")
+    return all(_SEGMENT.fullmatch(part) and ("**" not in part or part == "**") for part in segments)
 
 
 def _read_format(node: YamlNode, where: str, reader: Reader) -> Node | None:

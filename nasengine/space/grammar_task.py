@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from nasengine.errors import nearest
 from nasengine.space.grammar_counts import read_count
 from nasengine.space.grammar_reader import Reader
 from nasengine.space.holes import Choice, Range, Scalar, Task, Value
@@ -17,9 +18,7 @@ def read_task(node: YamlNode, reader: Reader) -> Task | None:
     mapping = reader.mapping(node, "task", "{kind: …, input: [channels, height, width], …}")
     if mapping is None:
         return None
-    for key in ("kind", "input"):
-        if key not in mapping.entries:
-            reader.problems.add(f"the task has no {key!r}", mapping.mark, f"expected a key {key!r}")
+    reader.has(mapping, "the task", ("kind", "input"))
     kind = reader.name(mapping.entries["kind"], "task.kind") if "kind" in mapping.entries else None
     shape = _read_input(mapping.entries["input"], reader) if "input" in mapping.entries else None
     settings: dict[str, Scalar] = {}
@@ -48,6 +47,9 @@ def _read_input(node: YamlNode, reader: Reader) -> _Shape | None:
     if isinstance(last, YamlScalar) and last.value == "same":
         pass
     elif isinstance(last, YamlScalar):
+        if isinstance(last.value, str):
+            reader.wrong(last, "task.input.2", f"an integer, or the word same{nearest(last.value, ['same'])}")
+            return None
         number = reader.integer(last, "task.input.2", 1)
         if number is None:
             return None

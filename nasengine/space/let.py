@@ -15,6 +15,8 @@ from nasengine.space.holes import HOLE_WORDS
 from nasengine.space.problems import Problems
 from nasengine.space.yaml import MAX_DEPTH, MAX_NODES, YamlMapping, YamlNode, YamlScalar, YamlSequence, walk
 
+MAX_SHOWN = 8  # names of a circle in a message
+
 
 def used_name(node: YamlNode) -> str | None:
     """The name in `{use: name}`, or None for any other node."""
@@ -23,6 +25,13 @@ def used_name(node: YamlNode) -> str | None:
         if isinstance(target, YamlScalar) and isinstance(target.value, str):
             return target.value
     return None
+
+
+def _uses(node: YamlNode) -> Iterable[str]:
+    for below in walk(node):
+        name = used_name(below)
+        if name is not None:
+            yield name
 
 
 def _is_hole(node: YamlNode) -> bool:
@@ -36,11 +45,15 @@ class LetEntries:
     Args:
         plain: name -> value without holes, all uses in it substituted.
         shared: name -> value with holes, in the order of the file; uses of plain entries in it substituted.
+        marks: name -> where it is written.
+        order: the names of `shared`, each after those it uses.
+        used: names met in a `use` so far.
     """
 
     plain: dict[str, YamlNode] = field(default_factory=dict)
     shared: dict[str, YamlNode] = field(default_factory=dict)
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
     used: set[str] = field(default_factory=set)
 
     def substitute(self, node: YamlNode, problems: Problems) -> YamlNode:
@@ -111,24 +124,17 @@ def read_let(node: YamlNode, problems: Problems) -> LetEntries:
     for name in order:
         if name in shared or any(used in shared for used in uses[name]):
             shared.add(name)
-    # an entry of a cycle is neither: it is noted above, and read as nothing below
-    for name in mapping.entries:
-        if name in shared and name in order:
-            entries.shared[name] = mapping.entries[name]
-    for name in mapping.entries:
-        if name not in order:
-            entries.plain[name] = YamlScalar(None, mapping.entries[name].mark)
+    for name, value in mapping.entries.items():
+        if name not in order:  # part of a circle, which is noted: read as nothing
+            entries.plain[name] = YamlScalar(None, value.mark)
+            entries.used.add(name)
+        elif name in shared:
+            entries.shared[name] = value
     for name in order:
         value = entries.substitute(mapping.entries[name], problems)
         (entries.shared if name in shared else entries.plain)[name] = value
+    entries.order = tuple(name for name in order if name in shared)
     return entries
-
-
-def _uses(node: YamlNode) -> Iterable[str]:
-    for below in walk(node):
-        name = used_name(below)
-        if name is not None:
-            yield name
 
 
 def _in_order(uses: Mapping[str, tuple[str, ...]], mapping: YamlMapping, problems: Problems) -> dict[str, None]:
@@ -147,19 +153,23 @@ def _in_order(uses: Mapping[str, tuple[str, ...]], mapping: YamlMapping, problem
             waiting_for[user].discard(name)
             if not waiting_for[user]:
                 ready.append(user)
-    left = [name for name in uses if name not in order]
-    if left:
-        cycle = _cycle(left[0], waiting_for)
-        shown = " uses ".join([*cycle, cycle[0]])
-        problems.add(f"entries of let use each other in a circle: {shown}", mapping.key_marks[cycle[0]])
+    seen: dict[str, None] = {}
+    for name in uses:
+        if name not in order:
+            circle = _circle(name, waiting_for, seen)
+            shown = " uses ".join([*circle[:MAX_SHOWN], *(["…"] if len(circle) > MAX_SHOWN else []), *circle[:1]])
+            if circle:
+                problems.add(f"entries of let use each other in a circle: {shown}", mapping.key_marks[circle[0]])
     return order
 
 
-def _cycle(start: str, waiting_for: Mapping[str, set[str]]) -> list[str]:
-    """Follow what is waited for until a name comes again."""
-    path = [start]
-    while True:
-        following = min(waiting_for[path[-1]])
-        if following in path:
-            return path[path.index(following) :]
-        path.append(following)
+def _circle(start: str, waiting_for: Mapping[str, set[str]], seen: dict[str, None]) -> list[str]:
+    """Follow what is waited for until a name comes again; nothing if that is one `seen` on an earlier way."""
+    path: dict[str, None] = {}
+    name = start
+    while name not in path and name not in seen:
+        path[name] = None
+        name = min(waiting_for[name])
+    seen.update(path)
+    names = list(path)
+    return names[names.index(name) :] if name in path else []
