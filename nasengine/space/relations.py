@@ -41,12 +41,14 @@ class CompiledRelation:
         relation: as written.
         columns: of the decisions it names, in the order written.
         values: for each of them, the value of each option, in whole multiples of the unit.
+        spans: for each of them, the smallest and the largest value, 0 counted if it may be inactive.
         low, high: bounds of a sum in the same unit; None where there is none.
     """
 
     relation: Relation
     columns: tuple[int, ...]
     values: tuple[tuple[int, ...], ...]
+    spans: tuple[tuple[int, int], ...]
     low: int | None = None
     high: int | None = None
 
@@ -64,6 +66,19 @@ class CompiledRelation:
         if compare is not None:
             return all(compare(left, right) for left, right in itertools.pairwise(taken))
         return self.within(sum(taken))
+
+    def possible(self, row: Sequence[int], column: int) -> bool:
+        """Whether it can still hold if the decisions after `column`, -1 in the row, are yet to be taken."""
+        if self.ordered is not None:
+            return self.holds(row)
+        total = least = most = 0
+        for place, values, (smallest, largest) in zip(self.columns, self.values, self.spans, strict=True):
+            if place > column:
+                least += smallest
+                most += largest
+            elif row[place] >= 0:
+                total += values[row[place]]
+        return (self.low is None or total + most >= self.low) and (self.high is None or total + least <= self.high)
 
     def within(self, total: int) -> bool:
         """Whether a sum lies in the bounds."""
@@ -141,11 +156,14 @@ def _numeric(relation: Relation, decisions: Sequence[Decision], problems: Proble
 def _compile(relation: Relation, columns: tuple[int, ...], decisions: Sequence[Decision]) -> CompiledRelation:
     exact = [[Fraction(repr(option + 0)) for option in decisions[column].options] for column in columns]
     unit = math.lcm(*(value.denominator for values in exact for value in values))
+    values = [tuple(int(value * unit) for value in options) for options in exact]
+    reach = [(*v, 0) if decisions[c].conditional else v for c, v in zip(columns, values, strict=True)]
     low, high = relation.low, relation.high
     return CompiledRelation(
         relation,
         columns,
-        tuple(tuple(int(value * unit) for value in values) for values in exact),
+        tuple(values),
+        tuple((min(r), max(r)) for r in reach),
         None if low is None else math.ceil(Fraction(repr(low)) * unit),
         None if high is None else math.floor(Fraction(repr(high)) * unit),
     )

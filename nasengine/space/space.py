@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nasengine.errors import InputError
+from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture, canonical_json
-from nasengine.space import filling, sampling
+from nasengine.space import counting, description, enumeration, filling
 from nasengine.space.decisions import Decision, unroll
 from nasengine.space.encoding import Encoding, Rows
 from nasengine.space.holes import Bound, QuantizationRule, Relation, SpaceTree, Task
 from nasengine.space.known import Known, checked_row, known_architectures
 from nasengine.space.locating import Located, targets_of
+from nasengine.space.mutation import Variation
 from nasengine.space.problems import Problems
 from nasengine.space.relations import CompiledRelation, compile_relations
+from nasengine.space.sampling import By, Sampler
 
 
 class SearchSpace:
@@ -122,29 +125,111 @@ class SearchSpace:
         row = self.encoding.row(architecture)
         return all(relation.holds(row) for relation in self.compiled_relations)
 
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """One architecture."""
-        for _ in range(1000):
-            row = sampling.sample_by_choice(self.encoding, rng)
-            if all(relation.holds(row) for relation in self.compiled_relations):
-                return self.encoding.architecture(row)
-        raise InputError("none of 1000 draws satisfied the relations")
+    def size(
+        self,
+        *,
+        feasible: bool = False,
+        architecture_part: bool = False,
+        accepts: Callable[[Architecture], bool] | None = None,
+    ) -> int:
+        """The number of distinct architectures, exactly.
+
+        Args:
+            feasible: count only what satisfies the relations and the constraints.
+            architecture_part: leave out the formats of layers that only a built network can spell out
+                (`unexpanded`); without it, a space that has some has no size yet.
+            accepts: whether an architecture keeps the constraints, whose costs a space cannot price by itself;
+                needed for `feasible` where there are constraints.
+
+        Raises:
+            InputError: the size is not known yet, or cannot be found without listing too many architectures.
+        """
+        if self.unexpanded and not architecture_part:
+            raise InputError(
+                [
+                    Problem(
+                        f"the size of {self.name} is not known before a network is built: "
+                        f"a quantization rule (at: {rule.at}) decides per {rule.per}",
+                        rule.mark,
+                        "expected per: choice or per: network, or ask for the size of the architecture part alone",
+                    )
+                    for rule in self.unexpanded
+                ]
+            )
+        if not feasible:
+            return counting.count_all(self.decisions)
+        if self.constraints and accepts is None:
+            costs = ", ".join(bound.cost for bound in self.constraints)
+            raise InputError(
+                Problem(
+                    f"the feasible size of {self.name} depends on costs: {costs}",
+                    self.constraints[0].mark,
+                    "expected a function that prices an architecture (size(feasible=True, accepts=…))",
+                )
+            )
+        return counting.count_feasible(self.encoding, self.compiled_relations, accepts)
 
     def enumerate(self) -> Iterator[Architecture]:
-        """Every architecture that satisfies the relations."""
+        """Every architecture that satisfies the relations, once each.
 
-        def rows(row: list[int]) -> Iterator[list[int]]:
-            if len(row) == len(self.decisions):
-                yield row
-            elif not self.encoding.is_active(len(row), row):
-                yield from rows([*row, -1])
-            else:
-                for option in range(len(self.decisions[len(row)].options)):
-                    yield from rows([*row, option])
+        The order never changes: that of the decisions, the first varying slowest; options as in the file.
+        """
+        return map(self.encoding.architecture, enumeration.enumerate_rows(self.encoding, self.compiled_relations))
 
-        for row in rows([]):
-            if all(relation.holds(row) for relation in self.compiled_relations):
-                yield self.encoding.architecture(row)
+    def sample(self, rng: np.random.Generator, *, by: By = "uniform") -> Architecture:
+        """An architecture that satisfies the relations; the first row of `sample_encoded(rng, 1)`, decoded.
+
+        Args:
+            by: `uniform` over distinct architectures, times the weights of the options taken; or `choice`: each
+                active choice on its own, which favours what stands in small branches.
+
+        Raises:
+            InputError: nothing satisfies the relations, or too little to find it.
+        """
+        return self.encoding.architecture(self._sampler(by).row(rng))
+
+    def sample_encoded(self, rng: np.random.Generator, n: int, *, by: By = "uniform") -> Rows:
+        """(N, D) int16: the rows of n architectures, drawn independently as by `sample`."""
+        return self._sampler(by).rows(rng, n)
+
+    def _sampler(self, by: By) -> Sampler:
+        match by:
+            case "uniform":
+                return self._uniform_sampler
+            case "choice":
+                return self._choice_sampler
+        raise InputError(Problem(f"unknown way to sample {by!r}", expected="expected 'uniform' or 'choice'"))
+
+    @functools.cached_property
+    def _uniform_sampler(self) -> Sampler:
+        return Sampler(self.decisions, self.compiled_relations)
+
+    @functools.cached_property
+    def _choice_sampler(self) -> Sampler:
+        return Sampler(self.decisions, self.compiled_relations, "choice")
+
+    @functools.cached_property
+    def _variation(self) -> Variation:
+        return Variation(self.encoding, self.compiled_relations)
+
+    def mutate(self, architecture: Mapping[str, Any], rng: np.random.Generator) -> Architecture:
+        """One active decision takes another option (a subset swaps, adds or removes one item).
+
+        What becomes active is drawn by its weights; the relations hold.
+
+        Raises:
+            InputError: there is nothing to change, or no change was found that satisfies the relations.
+        """
+        return self.encoding.architecture(self._variation.mutate(self.encoding.row(architecture), rng))
+
+    def crossover(self, first: Mapping[str, Any], second: Mapping[str, Any], rng: np.random.Generator) -> Architecture:
+        """Each decision comes from either parent with equal probability; repaired until the relations hold."""
+        rows = self.encoding.row(first), self.encoding.row(second)
+        return self.encoding.architecture(self._variation.crossover(*rows, rng))
+
+    def neighbours(self, architecture: Mapping[str, Any]) -> Iterator[Architecture]:
+        """Every architecture that differs by one decision; what becomes active takes its first option."""
+        return map(self.encoding.architecture, self._variation.neighbours(self.encoding.row(architecture)))
 
     def encode(self, architecture: Mapping[str, Any]) -> Rows:
         """(D,) int16 indices of the options taken, -1 where a decision is inactive."""
@@ -162,6 +247,13 @@ class SearchSpace:
         """The architectures of (N, D) rows."""
         return self.encoding.decode_many(rows)
 
+    def satisfies_encoded(self, rows: Rows) -> NDArray[np.bool_]:
+        """(N,) which of (N, D) canonical rows satisfy the relations."""
+        result = np.ones(len(rows), dtype=np.bool_)
+        for relation in self.compiled_relations:
+            result &= relation.holds_many(rows)
+        return result
+
     def canonical(self, rows: Rows) -> Rows:
         """(N, D) the same architectures with -1 in every inactive column."""
         return self.encoding.canonical(rows)
@@ -169,3 +261,29 @@ class SearchSpace:
     def fill(self, architecture: Mapping[str, Any]) -> filling.Filled:
         """The constructor call that an architecture stands for, without holes."""
         return filling.fill(self.tree, self._targets, architecture)
+
+    def describe(self) -> dict[str, Any]:
+        """The space as plain JSON values, for people and scripts.
+
+        `size` counts all architectures (the part known so far, if `unexpanded` names rules that add formats);
+        `feasible_size` those that satisfy the relations, None where constraints or the effort forbid counting.
+        """
+        try:
+            feasible = self.size(feasible=True, architecture_part=True)
+        except InputError:
+            feasible = None
+        return {
+            "name": self.name,
+            "about": self.about,
+            "source": self.source,
+            "hash": self.hash,
+            "root": self.tree.root_key,
+            "task": None if self.task is None else description.describe_task(self.task),
+            "size": self.size(architecture_part=True),
+            "feasible_size": feasible,
+            "choices": description.describe_decisions(self.decisions),
+            "constraints": description.describe_bounds(self.constraints),
+            "relations": [description.describe_relation(relation) for relation in self.relations],
+            "known": description.describe_known(self.known),
+            "unexpanded": description.describe_rules(self.unexpanded),
+        }
