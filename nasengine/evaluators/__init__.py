@@ -1,0 +1,30 @@
+"""Evaluators: what a candidate is worth.
+
+To add one: settings (a frozen dataclass with an `evaluator(inputs)` method) and the evaluator in one file, and one
+line in `tables.py`.
+"""
+
+from __future__ import annotations
+
+from nasengine.evaluators.evaluator import Evaluator, EvaluatorInputs, EvaluatorSettings
+from nasengine.evaluators.plan import load_materials, make_evaluator, make_task
+from nasengine.evaluators.plugins import PLUGIN_TABLES, load_plugins
+from nasengine.evaluators.retraining import Retrained, retrain
+from nasengine.evaluators.standalone import Standalone, StandaloneEvaluator
+from nasengine.evaluators.tables import EVALUATORS
+
+__all__ = [
+    "EVALUATORS",
+    "PLUGIN_TABLES",
+    "Evaluator",
+    "EvaluatorInputs",
+    "EvaluatorSettings",
+    "Retrained",
+    "Standalone",
+    "StandaloneEvaluator",
+    "load_materials",
+    "load_plugins",
+    "make_evaluator",
+    "make_task",
+    "retrain",
+]

@@ -1,0 +1,168 @@
+"""The stand-alone evaluator: every architecture gets a network of its own, trained from scratch."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+
+from nasengine.build import build
+from nasengine.data import Part
+from nasengine.errors import InputError, Problem, TrialError
+from nasengine.evaluators.evaluator import EvaluatorInputs
+from nasengine.execution.executor import failure
+from nasengine.objectives import Direction
+from nasengine.records import Architecture, Job, Result
+from nasengine.space import SearchSpace
+from nasengine.tasks import Task
+from nasengine.training import TrainingSettings, evaluate, train, training_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Standalone:
+    """How stand-alone networks are trained, as a strategy writes it; also the plain trainer of the retrain phase.
+
+    Args:
+        optimizer: `sgd`, or `{type: sgd, rate: 0.1, …}`.
+        schedule: `cosine`, or `{type: cosine, last: 0.001, …}`.
+        label_smoothing: share of the target spread over all classes while training.
+        clip_norm: the gradient's largest norm; None: not clipped.
+        ema: decay per step of the running average of the weights that is then measured; None: none.
+        drop_last: leave out an epoch's last, smaller batch.
+        precision: auto, float32 or bfloat16.
+        cuda_graph: replay forward and backward pass as one CUDA graph where that can be done.
+
+    Raises:
+        InputError: every wrong value.
+    """
+
+    optimizer: str | Mapping[str, Any] = "sgd"
+    schedule: str | Mapping[str, Any] = "cosine"
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    ema: float | None = None
+    drop_last: bool = True
+    precision: str = "auto"
+    cuda_graph: bool = True
+
+    def __post_init__(self) -> None:
+        self.training(batch=1, augmentation=None)
+
+    def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
+        """All training settings, batch and augmentation from the strategy's `data` included."""
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        shown = "none" if augmentation is None else augmentation
+        return training_settings({**mine, "batch": batch, "augmentation": shown})
+
+    def evaluator(self, inputs: EvaluatorInputs) -> StandaloneEvaluator:
+        """See `EvaluatorSettings.evaluator`."""
+        if not len(inputs.validation):
+            raise InputError(
+                Problem(
+                    "no images are held out to compare architectures on", expected="expected data.validation above 0"
+                )
+            )
+        return StandaloneEvaluator(inputs, self.training(batch=inputs.batch, augmentation=inputs.augmentation))
+
+
+class StandaloneEvaluator:
+    """Builds, trains and measures one network after another.
+
+    Args:
+        inputs: space, images, device.
+        settings: how to train.
+    """
+
+    def __init__(self, inputs: EvaluatorInputs, settings: TrainingSettings) -> None:
+        self.inputs, self.settings = inputs, settings
+        self.task = smoothed(inputs.task, settings.label_smoothing)
+        self._resized: tuple[tuple[int, int], Part, Part] | None = None
+
+    @property
+    def metrics(self) -> Mapping[str, Direction]:
+        """Those of the task, measured on the validation images."""
+        return self.task.metrics
+
+    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Result]:
+        """Train and measure each architecture for its job's budget, from the job's seed."""
+        for job in jobs:
+            started = time.perf_counter()
+            try:
+                result = self._measure(job)
+            except Exception as error:  # a trial may fail in any way; the search goes on
+                result = failure(job.trial, error)
+            if result.status == "failed":
+                # The frames of the exception are gone by now, and with them what held on to the network's memory.
+                free_memory(self.inputs.device)
+            yield replace(result, seconds=time.perf_counter() - started)
+
+    def _measure(self, job: Job) -> Result:
+        inputs, settings = self.inputs, self.settings
+        network = build(inputs.space, job.architecture, network=inputs.network, seed=job.seed)
+        training, validation = self._parts(job.architecture)
+        report = train(
+            network,
+            training,
+            self.task,
+            settings=settings,
+            budget=job.budget,
+            seed=job.seed,
+            deterministic=inputs.deterministic,
+        )
+        measured = evaluate(network, validation, self.task, batch=settings.batch, precision=settings.precision)
+        check_finite(measured, "validation")
+        details = {"curve": [dict(point) for point in report.curve], "images_per_second": report.images_per_second}
+        return Result(job.trial, "completed", measured, details=details)
+
+    def _parts(self, architecture: Architecture) -> tuple[Part, Part]:
+        """Training and validation images at the architecture's resolution; the latest resolution is kept."""
+        size = resolution(self.inputs.space, architecture)
+        if self._resized is None or self._resized[0] != size:
+            self._resized = None
+            self._resized = (size, self.inputs.training.resized(*size), self.inputs.validation.resized(*size))
+        return self._resized[1], self._resized[2]
+
+
+def resolution(space: SearchSpace, architecture: Architecture) -> tuple[int, int]:
+    """(height, width) of the images that an architecture takes."""
+    shape = space.fill(architecture).input_shape
+    if shape is None:
+        raise InputError(Problem(f"the space {space.name!r} has no task, so nothing can be trained"))
+    return shape[1], shape[2]
+
+
+def smoothed(task: Task, label_smoothing: float) -> Task:
+    """The task with its training loss smoothed.
+
+    Raises:
+        InputError: a task whose loss cannot be.
+    """
+    if label_smoothing == 0:
+        return task
+    if "label_smoothing" not in getattr(task, "__dataclass_fields__", {}):
+        found = f"label_smoothing is {label_smoothing}, but the loss of {type(task).__name__} has none"
+        raise InputError(Problem(found, expected="expected label_smoothing 0"))
+    return replace(task, label_smoothing=label_smoothing)  # type: ignore[type-var]
+
+
+def check_finite(measured: Mapping[str, float], part: str) -> None:
+    """See that every metric is a finite number.
+
+    Raises:
+        TrialError: one is not.
+    """
+    for name, value in measured.items():
+        if not math.isfinite(value):
+            raise TrialError(f"the {part} {name} is {value}")
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what a failed trial held on the device."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

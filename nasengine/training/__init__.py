@@ -1,0 +1,42 @@
+"""Training: one visible loop, and tables of the optimizers, schedules and augmentations a strategy may name.
+
+To add one: a frozen dataclass in the file of its kind, and one line in that file's table.
+"""
+
+from __future__ import annotations
+
+from nasengine.training.augmentation import AUGMENTATIONS, Augmentation, make_augmentation
+from nasengine.training.batches import Normalize
+from nasengine.training.checkpoint import CheckpointFolder, save_tensors
+from nasengine.training.components import call_checked, check_arguments, make_component
+from nasengine.training.device import choose_device
+from nasengine.training.evaluation import evaluate
+from nasengine.training.loop import EpochRecord, TrainingReport, train
+from nasengine.training.optimizers import OPTIMIZERS, OptimizerSettings
+from nasengine.training.schedules import SCHEDULES, Schedule
+from nasengine.training.settings import TRAINING_KEYS, Length, TrainingSettings, training_settings
+
+__all__ = [
+    "AUGMENTATIONS",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "TRAINING_KEYS",
+    "Augmentation",
+    "CheckpointFolder",
+    "EpochRecord",
+    "Length",
+    "Normalize",
+    "OptimizerSettings",
+    "Schedule",
+    "TrainingReport",
+    "TrainingSettings",
+    "call_checked",
+    "check_arguments",
+    "choose_device",
+    "evaluate",
+    "make_augmentation",
+    "make_component",
+    "save_tensors",
+    "train",
+    "training_settings",
+]

@@ -1,0 +1,75 @@
+"""Where tensors live and how exact the arithmetic on them is: device, autocast, the global random generators."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from nasengine.errors import InputError, Problem
+from nasengine.training.settings import Precision
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called `name`: cpu, cuda, cuda:1, or auto (a GPU if there is one).
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    expected = "expected cpu, cuda, cuda:N or auto"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(Problem(f"unknown device {name!r}", expected=expected)) from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            found = f"device {name!r} was asked for, but torch finds {count or 'no'} CUDA device{'s' * (count > 1)}"
+            raise InputError(Problem(found, expected="expected cpu, or a torch built for the GPU that is here"))
+        return torch.device("cuda", device.index or 0)
+    if device.type != "cpu":
+        raise InputError(Problem(f"device {name!r} is of a kind that is not supported", expected=expected))
+    return device
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """What matrix products and convolutions are computed in."""
+    if precision == "float32":
+        return torch.float32
+    if precision == "bfloat16":
+        return torch.bfloat16
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def autocast(dtype: torch.dtype, device: torch.device, *, cache: bool = True) -> torch.autocast:
+    """The context in which forward passes run; `cache` must be off while a CUDA graph is captured."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16, cache_enabled=cache)
+
+
+@contextlib.contextmanager
+def own_random_state(device: torch.device) -> Iterator[None]:
+    """Let layers that draw (dropout) use the global generators, and leave these as they were found."""
+    with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
+        yield
+
+
+@contextlib.contextmanager
+def deterministic_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
+    """On a GPU, only kernels whose results repeat bit for bit, if wanted; on a CPU they do anyway.
+
+    Needs CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment before the first use of cuBLAS.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = not wanted
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

@@ -1,0 +1,111 @@
+"""One step of training: forward, backward, clip, update. Eagerly, or with the passes replayed as a CUDA graph.
+
+Small networks on a GPU are bound by the launching of their kernels, not by the kernels. A CUDA graph launches the
+forward and the backward pass at once. The update stays outside of the graph: it is one fused kernel, and its rate
+changes every step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nasengine.tasks import Task
+from nasengine.training.batches import Normalize
+from nasengine.training.device import autocast, autocast_dtype
+from nasengine.training.settings import TrainingSettings
+from nasengine.training.weight_average import WeightAverage
+
+WARM_UP_STEPS = 4  # eager steps before a graph is captured: libraries choose their kernels and make their workspaces
+
+
+class TrainingStep:
+    """Trains on one batch a call; the sum of the losses stays on the device.
+
+    Args:
+        network: in training mode, on the device.
+        task: gives the loss.
+        optimizer: of the network's parameters.
+        settings: precision and clipping.
+        normalize: uint8 images to floats.
+        average: updated after each step, if there is one.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        *,
+        optimizer: torch.optim.Optimizer,
+        settings: TrainingSettings,
+        normalize: Normalize,
+        average: WeightAverage | None,
+    ) -> None:
+        self.network, self.task, self.optimizer, self.average = network, task, optimizer, average
+        self.settings, self.normalize = settings, normalize
+        self.device = normalize.scale.device
+        self.dtype = autocast_dtype(settings.precision, self.device)
+        self.loss_sum = torch.zeros((), device=self.device)
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def __call__(self, images: Tensor, labels: Tensor) -> None:
+        """Train on (B, C, H, W) uint8 images and (B,) labels."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.passes(images, labels)
+        self.update()
+
+    def passes(self, images: Tensor, labels: Tensor, *, cache: bool = True) -> None:
+        """Forward and backward; leaves gradients, adds to `loss_sum`."""
+        with autocast(self.dtype, self.device, cache=cache):
+            loss = self.task.loss(self.network(self.normalize(images)), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.loss_sum += loss.detach()
+
+    def update(self) -> None:
+        """Clip the gradients, change the weights, follow them with the average."""
+        if self.settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.follow(self.network)
+
+
+class GraphedStep(TrainingStep):
+    """The same on a GPU, replaying the passes as one CUDA graph from the fifth step on.
+
+    All batches must have one shape, and the network must do the same work in every step.
+    """
+
+    graph: torch.cuda.CUDAGraph | None = None
+    eager_steps = 0
+
+    def __call__(self, images: Tensor, labels: Tensor) -> None:
+        """Train on (B, C, H, W) uint8 images and (B,) labels."""
+        if self.eager_steps < WARM_UP_STEPS:
+            self._warm_up(images, labels)
+            return
+        if self.graph is None:
+            self._capture(images, labels)
+        assert self.graph is not None, "captured just now"
+        self.images.copy_(images)
+        self.labels.copy_(labels)
+        self.graph.replay()
+        self.update()
+
+    def _warm_up(self, images: Tensor, labels: Tensor) -> None:
+        """An ordinary step on a side stream, as capture asks for."""
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(stream):
+            super().__call__(images, labels)
+        torch.cuda.current_stream(self.device).wait_stream(stream)
+        self.eager_steps += 1
+
+    def _capture(self, images: Tensor, labels: Tensor) -> None:
+        """Record the passes; nothing is computed yet. Gradients made in here belong to the graph and are kept."""
+        self.images, self.labels = images.clone(), labels.clone()
+        self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self.passes(self.images, self.labels, cache=False)
+        self.graph = graph
