@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import warnings
+from typing import Any
 
 
 class Absent(importlib.abc.MetaPathFinder):
@@ -62,7 +63,7 @@ def main(folder: str, probe: str, answer: str, onnx: str = "") -> None:
     save_file({name: tensor.contiguous() for name, tensor in answers.items()}, answer, metadata=figures)
 
 
-def run_onnx(network, images, path):  # type: ignore[no-untyped-def]
+def run_onnx(network: Any, images: Any, path: str) -> dict[str, Any]:
     """Write model.onnx with a free batch size and run it; returns its scores for the batch and for one image."""
     import contextlib
     import io
@@ -72,9 +73,9 @@ def run_onnx(network, images, path):  # type: ignore[no-untyped-def]
     import torch
 
     # torch writes Python source that holds these names unescaped, and runs it.
-    strange = [name for name, _ in network.named_modules() if not re.fullmatch(r"[\w.-]*", name)]
+    strange = [name for name, _ in network.named_modules() if not re.fullmatch(r"[\w.+-]*", name)]
     if strange:
-        raise ValueError(f"a module name with other signs than letters, digits, '_' and '-': {strange[0]!r}")
+        raise ValueError(f"a module name with other signs than letters, digits, '_', '+' and '-': {strange[0]!r}")
     logging.disable(logging.WARNING)  # four lines that torchvision is not there
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

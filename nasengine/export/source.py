@@ -12,8 +12,8 @@ import ast
 import builtins
 import heapq
 import importlib
+import importlib.abc
 import importlib.util
-import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -69,10 +69,11 @@ class _Module:
     def __init__(self, name: str) -> None:
         self.name = name
         self.module: ModuleType = importlib.import_module(name)
-        try:
-            self.text = inspect.getsource(self.module)
-        except (OSError, TypeError) as error:
-            raise ExportError(f"the source of {name} cannot be read, so it cannot be written to model.py") from error
+        loader = getattr(self.module, "__loader__", None)
+        text = loader.get_source(name) if isinstance(loader, importlib.abc.InspectLoader) else None
+        if text is None:
+            raise ExportError(f"the source of {name} cannot be read, so it cannot be written to model.py")
+        self.text = text
         self.lines = [line.encode() for line in self.text.splitlines()]
         self.statements: dict[str, list[ast.stmt]] = {}
         for statement in ast.parse(self.text).body:

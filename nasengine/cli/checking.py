@@ -1,0 +1,125 @@
+"""`check` and `strategies`: what is wrong with a file, every error with its place; which strategies ship."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from nasengine.cli.console import complain, emit, say, show_table
+from nasengine.cli.guard import BAD_INPUT, guarded
+from nasengine.cli.options import Json, Plugins, load_plugin_modules
+from nasengine.errors import InputError, Problem
+
+Kind = Literal["space", "strategy"]
+
+
+@guarded
+def check(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Spaces or strategies; files or shipped names.")
+    ],
+    as_json: Json = False,
+    plugin: Plugins = None,
+) -> None:
+    """Check files: every error with line and column.
+
+    FILE is a space or a strategy. Ends with exit code 0 if there is none and 2 otherwise. A space is checked twice: its grammar, then every
+    type, argument and shape of its networks.
+
+    \b
+    nasengine check my_space.yaml
+    nasengine check search_spaces/*.yaml strategies/*.yaml --json
+    """
+    load_plugin_modules(plugin)
+    found = False
+    for file in files:
+        kind, problems = find_problems(file)
+        found = found or bool(problems)
+        if as_json:
+            emit({"file": file, "kind": kind, "problems": [problem.to_json() for problem in problems]})
+        elif problems:
+            complain("\n".join(str(problem) for problem in problems))
+            complain(f"{file}: {len(problems)} {'problem' if len(problems) == 1 else 'problems'}")
+        else:
+            say(f"{file}: a valid {kind}")
+    if found:
+        raise typer.Exit(BAD_INPUT)
+
+
+@guarded
+def strategies(as_json: Json = False) -> None:
+    """List the strategies that ship with nasengine.
+
+    \b
+    nasengine strategies
+    nasengine search quickstart random_search      # use one
+    """
+    from nasengine.search.strategy import load_strategy
+    from nasengine.space import shipped
+
+    found = [load_strategy(path) for path in shipped("strategies").values()]
+    rows = [
+        {
+            "name": strategy.name,
+            "objectives": {objective.name: objective.direction for objective in strategy.objectives},
+            "phases": [phase.kind for phase in strategy.phases],
+            "about": strategy.about,
+        }
+        for strategy in found
+    ]
+    if as_json:
+        for row in rows:
+            emit(row)
+        return
+    shown = [
+        (
+            strategy.name,
+            ", ".join(f"{objective.direction} {objective.name}" for objective in strategy.objectives),
+            ", ".join(phase.kind for phase in strategy.phases),
+            strategy.about,
+        )
+        for strategy in found
+    ]
+    show_table(("strategy", "objectives", "phases", "about"), shown)
+
+
+def find_problems(file: str) -> tuple[Kind, list[Problem]]:
+    """What kind of file it is, and everything wrong with it."""
+    try:
+        kind = kind_of(file)
+    except InputError as error:
+        return "space", list(error.problems)
+    if kind == "strategy":
+        from nasengine.search.strategy import check_strategy
+
+        return kind, check_strategy(file)
+    from nasengine.space import load_space
+
+    try:
+        space = load_space(file)
+    except InputError as error:
+        return kind, list(error.problems)
+    if space.tree.root_key != "network":
+        return kind, []
+    from nasengine.build import check_space
+
+    return kind, check_space(space)
+
+
+def kind_of(file: str) -> Kind:
+    """A strategy has phases or objectives; whatever else is read as a space. A name is looked up in both places.
+
+    Raises:
+        InputError: there is no such file or name, or it is no YAML.
+    """
+    from nasengine.space import shipped
+    from nasengine.space.loading import find_file
+    from nasengine.space.yaml import YamlMapping, parse_yaml, read_text
+
+    if file in shipped("strategies") and file not in shipped("search_spaces"):
+        return "strategy"
+    path = find_file(file, "search_spaces")
+    documents = parse_yaml(read_text(path), str(path)).documents
+    keys = {key for document in documents if isinstance(document, YamlMapping) for key in document.entries}
+    return "strategy" if keys & {"phases", "objectives"} and not keys & {"network", "proxy"} else "space"

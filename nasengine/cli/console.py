@@ -1,0 +1,105 @@
+"""What commands print: tables and lines for people, JSON for scripts, complaints on the error stream.
+
+On a terminal tables are drawn by rich; piped, they are plain columns that no width cuts off.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+
+def is_terminal() -> bool:
+    """Whether a person reads the output as it comes."""
+    return sys.stdout.isatty()
+
+
+def say(text: str = "") -> None:
+    """A line for people, or for a pipe."""
+    print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """What went wrong, on the error stream."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(value: Any) -> None:
+    """One JSON value on one line."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table; numbers are aligned right by their looks."""
+    texts = [[_text(cell) for cell in row] for row in rows]
+    right = [bool(texts) and all(_is_number(row[column]) for row in texts) for column in range(len(head))]
+    if is_terminal():
+        _draw(head, texts, right)
+        return
+    widths = [max(len(line[column]) for line in [list(head), *texts]) for column in range(len(head))]
+    for line in [list(head), *texts]:
+        cells = [
+            cell.rjust(width) if align else cell.ljust(width)
+            for cell, width, align in zip(line, widths, right, strict=True)
+        ]
+        say("  ".join(cells).rstrip())
+
+
+def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name, align in zip(head, right, strict=True):
+        table.add_column(name, justify="right" if align else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # Text: brackets in a cell are no markup
+    Console(highlight=False).print(table)
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, int):
+        return count(cell)
+    return number(cell) if isinstance(cell, float) else str(cell)
+
+
+def _is_number(text: str) -> bool:
+    return text == "-" or text.replace(",", "").replace(".", "").replace("e+", "").replace("-", "").isdigit()
+
+
+def count(value: int) -> str:
+    """A whole number with thousands marked; beyond 15 digits, its first four and the power of ten."""
+    return f"{value:,}" if abs(value) < 10**15 else f"{Decimal(value):.3e}"
+
+
+def number(value: float) -> str:
+    """A measurement in at most six digits; large whole numbers in full."""
+    return f"{value:,.0f}" if abs(value) >= 1e4 and float(value).is_integer() else f"{value:.6g}"
+
+
+def duration(seconds: float) -> str:
+    """4.2 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def option(value: object) -> str:
+    """An option of a choice, as short as it can be said."""
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(option(item) for item in value) + "]"
+    if value is None or isinstance(value, bool):
+        return str(value).lower() if value is not None else "none"
+    return str(value)

@@ -1,0 +1,286 @@
+"""Commands that look at search spaces: list, describe, draw architectures, say what one costs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nasengine.cli.console import count, emit, number, option, say, show_table
+from nasengine.cli.guard import guarded
+from nasengine.cli.options import Json, Plugins, SpaceName, load_plugin_modules
+from nasengine.errors import InputError, Problem
+
+OPTIONS_SHOWN = 8
+
+
+@guarded
+def spaces(as_json: Json = False) -> None:
+    """List the search spaces that ship with nasengine.
+
+    \b
+    nasengine spaces
+    nasengine describe quickstart          # one of them in detail
+    """
+    from nasengine.space import load_space, shipped
+
+    found = [load_space(path) for path in shipped("search_spaces").values()]
+    rows = [{"name": space.name, "architectures": space.size(), "about": space.about} for space in found]
+    if as_json:
+        for row in rows:
+            emit(row)
+        return
+    show_table(("space", "architectures", "about"), [tuple(row.values()) for row in rows])
+
+
+@guarded
+def describe(space: SpaceName, as_json: Json = False) -> None:
+    """Describe a search space and its choices.
+
+    \b
+    nasengine describe pooling_resnet20
+    nasengine describe my_space.yaml --json
+    """
+    from nasengine.space import load_space
+
+    found = load_space(space)
+    facts = space_facts(found)
+    if as_json:
+        emit(facts)
+        return
+    say(f"{found.name}: {found.about}" if found.about else found.name)
+    if found.source:
+        say(f"source: {found.source}")
+    if facts["task"]:
+        task = facts["task"]
+        settings = ", ".join(f"{name} {value}" for name, value in task["settings"].items())
+        say(f"task: {task['kind']}, input {option(task['input'])}" + (f", {settings}" if settings else ""))
+    say(f"architectures: {count(facts['architectures'])}")
+    if facts["feasible"] is not None and facts["feasible"] != facts["architectures"]:
+        say(f"of these within relations: {count(facts['feasible'])}")
+    for name in ("constraints", "relations"):
+        for text in facts[name]:
+            say(f"{name[:-1]}: {text}")
+    say()
+    rows = [(c["path"], c["kind"], _some(c["options"]), _when(c["when"])) for c in facts["choices"]]
+    show_table(("choice", "kind", "options", "asked when"), rows)
+    if facts["known"]:
+        say()
+        shown = [(name, _costs(entry["costs"]), entry["about"]) for name, entry in facts["known"].items()]
+        show_table(("known architecture", "published", "about"), shown)
+
+
+@guarded
+def sample(
+    space: SpaceName,
+    number_of: Annotated[int, typer.Option("-n", "--number", min=1, help="How many.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same architectures.")] = 0,
+    within: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COST=MOST", help="Only within a bound on a cost: macs=2e8, or macs=1e8..2e8. Repeatable."
+        ),
+    ] = None,
+    as_json: Json = False,
+    plugin: Plugins = None,
+) -> None:
+    """Draw architectures, one a line.
+
+    Each is as likely as the product of its options' weights; all are equally likely where none are given.
+
+    \b
+    nasengine sample pooling_resnet20 -n 5
+    nasengine sample mobile_cnn -n 100 --seed 1 --within macs=2e8 --json
+    """
+    import numpy as np
+
+    from nasengine.space import load_space
+
+    load_plugin_modules(plugin)
+    found = load_space(space)
+    rng = np.random.default_rng(seed)
+    if within:
+        from nasengine.costs import Pricer
+
+        drawn = Pricer(found).within(parse_windows(within)).sample_many(rng, number_of)
+    else:
+        drawn = found.decode_many(found.sample_encoded(rng, number_of))
+    for architecture in drawn:
+        if as_json:
+            emit(architecture.to_json())
+        else:
+            say(" ".join(f"{path}={option(value).replace(' ', '')}" for path, value in architecture.items()))
+
+
+@guarded
+def cost(
+    space: SpaceName,
+    architecture: Annotated[
+        str, typer.Argument(metavar="ARCHITECTURE", help="A JSON file, - for standard input, or a known one's name.")
+    ],
+    as_json: Json = False,
+    plugin: Plugins = None,
+) -> None:
+    """Say what an architecture costs.
+
+    \b
+    nasengine cost pooling_resnet20 default
+    nasengine sample mobile_cnn --json | nasengine cost mobile_cnn - --json
+    """
+    from nasengine.space import load_space
+
+    load_plugin_modules(plugin)
+    found = load_space(space)
+    chosen = read_architecture(found, architecture)
+    from nasengine.costs import COSTS, costs
+
+    priced = costs(found, chosen).as_dict()
+    if as_json:
+        emit(priced)
+        return
+    show_table(
+        ("cost", "amount", "what it counts"), [(name, priced[name], about.what) for name, about in COSTS.items()]
+    )
+
+
+@guarded
+def schema() -> None:
+    """Print the JSON Schema of space files.
+
+    An editor that knows it completes and checks the YAML as you type.
+
+    \b
+    nasengine schema > space.schema.json
+    """
+    from nasengine.space.schema import space_schema
+
+    say(json.dumps(space_schema(), indent=2, ensure_ascii=False))
+
+
+def read_architecture(space: Any, text: str) -> Any:
+    """The architecture meant on the command line: a known one's name, a JSON file, or - for standard input.
+
+    Raises:
+        InputError: there is no such file, it holds no JSON object, or the space has no such architecture.
+    """
+    name = text.removeprefix("known.")
+    if name in space.known:
+        return space.known[name].architecture
+    try:
+        content = sys.stdin.read() if text == "-" else Path(text).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        known = f", or a known architecture: {', '.join(space.known)}" if space.known else ""
+        problem = Problem(f"the architecture {text} cannot be read: {reason}", expected=f"expected a JSON file{known}")
+        raise InputError(problem) from error
+    try:
+        options = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            Problem(f"{text} holds no JSON: {error}", expected='expected {"choice": option, …}')
+        ) from error
+    if not isinstance(options, dict):
+        raise InputError(Problem(f"{text} holds no JSON object", expected='expected {"choice": option, …}'))
+    return space.architecture(options)
+
+
+def parse_windows(texts: list[str]) -> dict[str, tuple[float | None, float | None]]:
+    """`macs=2e8` and `macs=1e8..2e8` as cost -> (least, most).
+
+    Raises:
+        InputError: every one that is neither.
+    """
+    windows: dict[str, tuple[float | None, float | None]] = {}
+    problems = []
+    for text in texts:
+        name, _, bounds = text.partition("=")
+        low, dots, high = bounds.rpartition("..")
+        try:
+            windows[name] = (float(low) if dots and low else None, float(high) if high else None)
+        except ValueError:
+            problems.append(Problem(f"--within {text} is no bound", expected="expected COST=MOST or COST=LEAST..MOST"))
+    if problems:
+        raise InputError(problems)
+    return windows
+
+
+def space_facts(space: Any) -> dict[str, Any]:
+    """Everything `describe` shows, as plain values."""
+    task = space.task
+    resolution = space.choices.get("task.resolution")
+    height = list(resolution.options) if resolution else getattr(task.height, "value", None) if task else None
+    width = None if task is None or task.width is None else task.width.value
+    return {
+        "name": space.name,
+        "about": space.about,
+        "source": space.source,
+        "task": None
+        if task is None
+        else {
+            "kind": task.kind,
+            "input": [task.channels, height, "same" if width is None else width],
+            "settings": dict(task.settings),
+        },
+        "architectures": space.size(),
+        "feasible": space.size(feasible=True) if space.relations else None,
+        "choices": [
+            {
+                "path": decision.path,
+                "kind": decision.kind,
+                "options": [list(item) if isinstance(item, tuple) else item for item in decision.options],
+                "weights": list(decision.weights),
+                "when": _sites(space, decision),
+            }
+            for decision in space.decisions
+        ],
+        "constraints": [_bound(bound) for bound in space.constraints],
+        "relations": [_relation(relation) for relation in space.relations],
+        "known": {
+            name: {"architecture": known.architecture.to_json(), "costs": dict(known.costs), "about": known.about}
+            for name, known in space.known.items()
+        },
+    }
+
+
+def _sites(space: Any, decision: Any) -> list[dict[str, Any]] | None:
+    """Where a choice is asked: at any of these, its parent took one of the options; None: always."""
+    if not decision.conditional:
+        return None
+    found = []
+    for parent, taken in decision.sites:
+        above = space.decisions[parent]
+        found.append({"choice": above.path, "is": [above.options[index] for index in sorted(taken)]})
+    return found
+
+
+def _when(sites: list[dict[str, Any]] | None) -> str:
+    if sites is None:
+        return "always"
+    said = [f"{site['choice']} is {_some(site['is'], 4)}" for site in sites[:2]]
+    return " or ".join(said) + (" or …" if len(sites) > 2 else "")
+
+
+def _some(options: list[Any], shown: int = OPTIONS_SHOWN) -> str:
+    texts = [option(item) for item in options[:shown]]
+    return ", ".join(texts) + (f", … ({len(options)})" if len(options) > shown else "")
+
+
+def _costs(costs: dict[str, float]) -> str:
+    return ", ".join(f"{name} {number(value)}" for name, value in costs.items())
+
+
+def _bound(bound: Any) -> str:
+    low = "" if bound.low is None else f"{number(bound.low)} <= "
+    high = "" if bound.high is None else f" <= {number(bound.high)}"
+    return f"{low}{bound.cost}{high}"
+
+
+def _relation(relation: Any) -> str:
+    if relation.kind == "order":
+        return f"{', '.join(relation.paths)}: {relation.order}"
+    low = "" if relation.low is None else f"{number(relation.low)} <= "
+    high = "" if relation.high is None else f" <= {number(relation.high)}"
+    return f"{low}{' + '.join(relation.paths)}{high}"
