@@ -10,6 +10,7 @@ nobody can tell from an independent copy.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -321,10 +322,16 @@ class _Builder:
 
 def _note_syntax_error(error: yaml.MarkedYAMLError, file: str, problems: Problems) -> None:
     where = error.problem_mark or error.context_mark
-    mark = Mark(file, where.line + 1, where.column + 1) if where else Mark(file, 1, 1)
+    mark = _within(Mark(file, where.line + 1, where.column + 1), problems.lines[file]) if where else Mark(file, 1, 1)
     context = f" {error.context}" if error.context else ""
     if error.context_mark is not None:
         context += f" that starts in line {error.context_mark.line + 1}, column {error.context_mark.column + 1}"
     message = error.problem or "not YAML"
     expected = "a tab may not indent; use spaces" if "'\\t'" in message else ""
     problems.add(f"not valid YAML: {message}{context}", mark, expected)
+
+
+def _within(mark: Mark, lines: Sequence[str]) -> Mark:
+    """The mark, or the end of the text where it points behind that (something is not closed)."""
+    last = max((number for number, line in enumerate(lines, 1) if line.strip()), default=1)
+    return mark if mark.line <= last else Mark(mark.file, last, len(lines[last - 1].rstrip()) + 1)
