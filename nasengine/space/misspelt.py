@@ -15,7 +15,7 @@ _SHAPES: dict[str, tuple[frozenset[str], frozenset[str], bool]] = {
     "optional": (frozenset(), frozenset(), True),
     "same_as": (frozenset(), frozenset(), False),
 }
-_LIKENESS = 0.8
+_LIKENESS = 0.82  # above "options" and "optional"
 
 
 def misspelt_hole(node: YamlMapping) -> tuple[str, str] | None:
@@ -34,6 +34,6 @@ def misspelt_hole(node: YamlMapping) -> tuple[str, str] | None:
                 continue
             if has_content and not isinstance(value, (YamlSequence, YamlMapping)):
                 continue
-            if spelt == hole or difflib.SequenceMatcher(None, spelt, hole).ratio() >= _LIKENESS:
+            if sorted(spelt) == sorted(hole) or difflib.SequenceMatcher(None, spelt, hole).ratio() >= _LIKENESS:
                 return key, hole
     return None
