@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_TABLE = 1_000_000  # entries
-SMALL_TABLE = 4_096  # up to here the order of elimination follows the ranks, so that parents are drawn first
+SMALL_TABLES = (LARGEST_TABLE, 4_096, 1)  # up to here tables count as equally good: see `_order`
 MOST_AXES = 60
 
 
@@ -46,6 +46,9 @@ class Elimination:
     table: NDArray[Any]
 
 
+NOTHING = Factor((), np.ones(()))  # stands where a factor was taken away, so that its memory is free
+
+
 class TooEntangledError(Exception):
     """Some table would have more than `LARGEST_TABLE` entries; the callers know what to do instead."""
 
@@ -57,7 +60,7 @@ def eliminate(
 
     Args:
         sizes: number of states of each variable.
-        ranks: where tables are small, variables of higher rank go first.
+        ranks: as far as tables stay small, variables of higher rank go first.
         factors: over the variables.
         exact: whole numbers of any size; otherwise double precision, each factor scaled to a largest entry of 1.
 
@@ -66,78 +69,100 @@ def eliminate(
     Raises:
         TooEntangledError: a table would be too large.
     """
-    held = _Held(sizes)
+    total: Any = 1
+    held: list[Factor] = []
+    of: list[set[int]] = [set() for _ in sizes]
+
+    def hold(factor: Factor) -> None:
+        nonlocal total
+        factor = factor if exact else _scaled(factor)
+        if not factor.scope:
+            total = total * factor.table.item()
+            return
+        for v in factor.scope:
+            of[v].add(len(held))
+        held.append(factor)
+
     for factor in factors:
-        held.add(_without_fixed(factor, sizes), exact)
-    queue = [(held.cost(v), -ranks[v], v) for v, size in enumerate(sizes) if size > 1]
+        hold(without_fixed(factor, sizes))
+    done = []
+    for variable in _best_order(sizes, ranks, [factor.scope for factor in held]):
+        numbers = sorted(of[variable])
+        gathered = [held[number] for number in numbers]
+        for number in numbers:
+            for v in held[number].scope:
+                of[v].discard(number)
+            held[number] = NOTHING
+        step, message = _summed_out(variable, gathered)
+        done.append(step)
+        hold(message)
+    return done, total
+
+
+def _summed_out(variable: int, factors: Sequence[Factor]) -> tuple[Elimination, Factor]:
+    given = tuple(sorted({v for factor in factors for v in factor.scope} - {variable}))
+    table = _spread(factors[0], (*given, variable))
+    for factor in factors[1:]:
+        table = table * _spread(factor, (*given, variable))
+    return Elimination(variable, given, table), Factor(given, np.asarray(table.sum(axis=-1)))
+
+
+def _scaled(factor: Factor) -> Factor:
+    table = factor.table.astype(np.float64)
+    largest = table.max()
+    return Factor(factor.scope, table / largest) if largest > 0 else Factor(factor.scope, table)
+
+
+def _best_order(sizes: Sequence[int], ranks: Sequence[float], scopes: Sequence[tuple[int, ...]]) -> list[int]:
+    """Of a few orders, the one with the fewest entries in all; that of the ranks if it is nearly as good."""
+    best: tuple[int, list[int]] | None = None
+    for small in SMALL_TABLES:
+        entries, largest, order = _order(sizes, ranks, scopes, small)
+        if largest <= LARGEST_TABLE and (best is None or 4 * entries < best[0]):
+            best = entries, order
+    if best is None:
+        raise TooEntangledError
+    return best[1]
+
+
+def _order(
+    sizes: Sequence[int], ranks: Sequence[float], scopes: Sequence[tuple[int, ...]], small: int
+) -> tuple[int, int, list[int]]:
+    """An order of elimination: smallest table next, and the highest rank where no table is above `small` entries.
+
+    Returns: (entries of all tables, of the largest table, the order).
+    """
+    neighbours: list[set[int]] = [set() for _ in sizes]
+    for scope in scopes:
+        for v in scope:
+            neighbours[v].update(scope)
+
+    def entries(v: int) -> int:
+        scope = neighbours[v] | {v}
+        return math.prod(sizes[u] for u in scope) if len(scope) <= MOST_AXES else LARGEST_TABLE + 1
+
+    queue = [(max(entries(v), small), -ranks[v], v) for v, size in enumerate(sizes) if size > 1]
     heapq.heapify(queue)
-    done: list[Elimination] = []
-    gone: set[int] = set()
+    order: list[int] = []
+    gone = [size == 1 for size in sizes]
+    total = largest = 0
     while queue:
         cost, rank, variable = heapq.heappop(queue)
-        if variable in gone:
+        if gone[variable]:
             continue
-        now = held.cost(variable)
-        if now > cost:
-            heapq.heappush(queue, (now, rank, variable))
+        now = entries(variable)
+        if max(now, small) > cost:  # it has grown since; a cheaper entry of the same variable comes earlier
+            heapq.heappush(queue, (max(now, small), rank, variable))
             continue
-        if now > LARGEST_TABLE:
-            raise TooEntangledError
-        gone.add(variable)
-        step, message = held.remove(variable)
-        done.append(step)
-        held.add(message, exact)
-        for neighbour in step.given:
-            heapq.heappush(queue, (held.cost(neighbour), -ranks[neighbour], neighbour))
-    return done, held.total
-
-
-class _Held:
-    """The factors that are left."""
-
-    def __init__(self, sizes: Sequence[int]) -> None:
-        self.sizes = sizes
-        self.total: Any = 1
-        self._factors: dict[int, Factor] = {}
-        self._of: list[set[int]] = [set() for _ in sizes]
-        self._next = 0
-
-    def add(self, factor: Factor, exact: bool) -> None:
-        table = factor.table
-        if not exact:
-            table = table.astype(np.float64)
-            largest = table.max()
-            table = table / largest if largest > 0 else table
-        if not factor.scope:
-            self.total = self.total * table.item()
-            return
-        self._factors[self._next] = Factor(factor.scope, table)
-        for variable in factor.scope:
-            self._of[variable].add(self._next)
-        self._next += 1
-
-    def scope(self, variable: int) -> set[int]:
-        return {other for factor in self._of[variable] for other in self._factors[factor].scope} | {variable}
-
-    def cost(self, variable: int) -> int:
-        """Entries of the table that eliminating the variable needs; all small tables are equally good."""
-        scope = self.scope(variable)
-        entries = math.prod(self.sizes[v] for v in scope)
-        return max(entries, SMALL_TABLE) if len(scope) <= MOST_AXES else LARGEST_TABLE + 1
-
-    def remove(self, variable: int) -> tuple[Elimination, Factor]:
-        given = tuple(sorted(self.scope(variable) - {variable}))
-        scope = (*given, variable)
-        table: NDArray[Any] = np.ones([self.sizes[v] for v in scope], dtype=np.int64).astype(object)
-        numbers = sorted(self._of[variable])
-        factors = [self._factors.pop(number) for number in numbers]
-        if all(factor.table.dtype != object for factor in factors):
-            table = table.astype(np.float64)
-        for number, factor in zip(numbers, factors, strict=True):
-            for v in factor.scope:
-                self._of[v].discard(number)
-            table = table * _spread(factor, scope)
-        return Elimination(variable, given, table), Factor(given, np.asarray(table.sum(axis=-1)))
+        gone[variable] = True
+        order.append(variable)
+        total, largest = total + now, max(largest, now)
+        around = neighbours[variable] - {variable}
+        for v in around:
+            neighbours[v] |= around
+            neighbours[v].discard(variable)
+            heapq.heappush(queue, (max(entries(v), small), -ranks[v], v))
+    return total, largest, order
 
 
 def _spread(factor: Factor, scope: tuple[int, ...]) -> NDArray[Any]:
@@ -150,7 +175,7 @@ def _spread(factor: Factor, scope: tuple[int, ...]) -> NDArray[Any]:
     return factor.table.transpose(order).reshape(shape)
 
 
-def _without_fixed(factor: Factor, sizes: Sequence[int]) -> Factor:
+def without_fixed(factor: Factor, sizes: Sequence[int]) -> Factor:
     """The factor without its variables of one state."""
     kept = [axis for axis, v in enumerate(factor.scope) if sizes[v] > 1]
     return Factor(

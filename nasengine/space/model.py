@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasengine.space.decisions import Decision, Site
-from nasengine.space.factors import LARGEST_TABLE, SMALL_TABLE, Factor, TooEntangledError
+from nasengine.space.factors import LARGEST_TABLE, Factor, TooEntangledError
 from nasengine.space.relations import CompiledRelation
+
+ONE_TABLE = 4_096  # states of all decisions of a relation, up to which it is one table
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class Model:
             TooEntangledError: its tables would be too large.
         """
         columns = relation.columns
-        if math.prod(self.sizes[column] for column in columns) <= SMALL_TABLE and len(columns) <= 12:
+        if math.prod(self.sizes[column] for column in columns) <= ONE_TABLE and len(columns) <= 12:
             self._add_table(relation)
         elif relation.ordered is None:
             self._add_sum(relation)

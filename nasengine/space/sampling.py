@@ -14,7 +14,8 @@ Shapes:  N rows (architectures)   D columns (decisions)   V variables of the mod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from nasengine.errors import InputError
 from nasengine.space.decisions import Decision
 from nasengine.space.encoding import INACTIVE, Rows
-from nasengine.space.factors import Elimination, TooEntangledError, eliminate
+from nasengine.space.factors import Elimination, TooEntangledError, eliminate, without_fixed
 from nasengine.space.model import Model
 from nasengine.space.relations import CompiledRelation
 
@@ -40,24 +41,26 @@ class _Draw:
 
     Args:
         variable: which.
-        given, strides: the row of the tables is the sum of stride × state over these variables drawn before.
-        states: of the variable.
-        row_of: which of the distinct rows belongs to each combination; None where there is only one row.
-        keep, other: alias tables of the distinct rows, flat: state k of row r stands with probability keep[r, k],
-            otherwise other[r, k] is taken. None where the state follows from the given ones.
-        only: that state, per combination.
-        fair: whether there is one row, and every state in it is equally likely.
+        given, strides: the row of the tables is the sum of stride × state over these variables, drawn before.
+        width: a random place is one of 0 … width - 1.
+        forced: the state that each row forces, -1 where the random place decides; None if no row forces one.
+        rows, keep, other: alias tables, None where a random place is the state. The entry of place k in row r is
+            k + rows[r] × width: the place stands with probability keep[entry], otherwise other[entry] is taken.
     """
 
     variable: int
     given: tuple[int, ...]
     strides: tuple[int, ...]
-    states: int
-    row_of: NDArray[np.int64] | None
-    keep: NDArray[np.float64] | None
-    other: NDArray[np.int64] | None
-    only: NDArray[np.int64] | None
-    fair: bool
+    width: int
+    forced: NDArray[np.int64] | None
+    rows: NDArray[np.int64] | None = None
+    keep: NDArray[np.float64] | None = None
+    other: NDArray[np.int64] | None = None
+
+    @property
+    def random(self) -> bool:
+        """Whether it takes a random number at all."""
+        return self.width > 0
 
 
 class Sampler:
@@ -80,18 +83,32 @@ class Sampler:
             self.rejecting = tuple(relations)
             model = Model(self.decisions, weighted=True)
             order = sorted(model.definitions, key=lambda v: model.ranks[v])
-            steps: Iterable[Elimination] = (
-                Elimination(v, model.definitions[v].scope[:-1], model.definitions[v].table)
-                for v in order
-                if model.sizes[v] > 1
-            )
-            steps = [_without_fixed(step, model.sizes) for step in steps]
+            defined = [without_fixed(model.definitions[v], model.sizes) for v in order if model.sizes[v] > 1]
+            steps = [Elimination(factor.scope[-1], factor.scope[:-1], factor.table) for factor in defined]
         else:
             model, steps, self.rejecting = _exact(self.decisions, relations)
         self.variables = len(model.sizes)
         self.draws = tuple(_prepare(step) for step in steps)
-        self.random = sum(draw.only is None for draw in self.draws)
-        self._plain = tuple(_as_plain(draw) for draw in self.draws)
+        self.widths = np.array([draw.width for draw in self.draws if draw.random], dtype=np.float64)
+
+    @functools.cached_property
+    def _plain(self) -> tuple[list[tuple[int, int]], list[tuple[Any, ...]]]:
+        """The draws in plain Python values, faster one at a time: (those that depend on nothing, the others)."""
+        free, others = [], []
+        place = 0
+        for draw in self.draws:
+            if not draw.given and draw.forced is None and draw.keep is None:
+                free.append((draw.variable, place))
+            else:
+                single = draw.given[0] if len(draw.given) == 1 and draw.keep is None else -1
+                given = tuple(zip(draw.given, draw.strides, strict=True))
+                tables = [
+                    None if table is None else table.tolist()
+                    for table in (draw.forced, draw.rows, draw.keep, draw.other)
+                ]
+                others.append((draw.variable, single, given, place, draw.random, draw.width, *tables))
+            place += draw.random
+        return free, others
 
     def row(self, rng: np.random.Generator) -> list[int]:
         """One canonical row of D indices; the same as `rows(rng, 1)` gives.
@@ -132,25 +149,29 @@ class Sampler:
         )
 
     def _block(self, rng: np.random.Generator, size: int) -> Rows:
-        uniform = iter(rng.random((self.random, size)))  # (random, B)
+        scaled = rng.random((len(self.widths), size)) * self.widths[:, None]  # (random draws, B)
+        places = scaled.astype(np.int64)
         state = np.zeros((self.variables, size), dtype=np.int64)  # (V, B)
+        number = 0
         for draw in self.draws:
             row: NDArray[np.int64] | int = 0
             for variable, stride in zip(draw.given, draw.strides, strict=True):
-                row = row + state[variable] * stride
-            if draw.only is not None:
-                state[draw.variable] = draw.only[row]
+                row = row + (state[variable] * stride if stride > 1 else state[variable])
+            if not draw.random:
+                assert draw.forced is not None
+                state[draw.variable] = draw.forced[row]
                 continue
-            scaled = next(uniform) * draw.states
-            place = scaled.astype(np.int64)
-            if draw.fair:
-                state[draw.variable] = place
-                continue
-            assert draw.keep is not None
-            assert draw.other is not None
-            scaled -= place
-            entry = place if draw.row_of is None else place + draw.row_of[row] * draw.states
-            state[draw.variable] = np.where(scaled < draw.keep[entry], place, draw.other[entry])
+            place = places[number]
+            if draw.keep is not None:
+                assert draw.rows is not None
+                assert draw.other is not None
+                entry = place + draw.rows[row] * draw.width
+                place = np.where(scaled[number] - place < draw.keep[entry], place, draw.other[entry])
+            elif draw.forced is not None:
+                forced = draw.forced[row]
+                place = np.where(forced < 0, place, forced)
+            state[draw.variable] = place
+            number += 1
         rows = np.empty((size, len(self.decisions)), dtype=np.int16)
         for column, options in enumerate(self.options):
             rows[:, column] = state[column]
@@ -159,22 +180,30 @@ class Sampler:
         return rows
 
     def _row(self, rng: np.random.Generator) -> list[int]:
-        uniform = iter(rng.random(self.random).tolist())
+        scaled = rng.random(len(self.widths)) * self.widths
+        places = scaled.astype(np.int64).tolist()
         state = [0] * self.variables
-        for variable, given, states, row_of, keep, other, only, fair in self._plain:
-            if fair:
-                state[variable] = int(next(uniform) * states)
+        free, others = self._plain
+        for variable, number in free:
+            state[variable] = places[number]
+        for variable, single, given, number, random, width, forced, rows, keep, other in others:
+            if single >= 0:  # by far the most common: one boolean context above
+                taken = forced[state[single]]
+                state[variable] = places[number] if taken < 0 else taken
                 continue
             row = 0
             for before, stride in given:
                 row += state[before] * stride
-            if only is not None:
-                state[variable] = only[row]
+            if not random:
+                state[variable] = forced[row]
                 continue
-            scaled = next(uniform) * states
-            place = int(scaled)
-            entry = place + row_of[row] * states
-            state[variable] = place if scaled - place < keep[entry] else other[entry]
+            place = places[number]
+            if keep is not None:
+                entry = place + rows[row] * width
+                place = place if scaled[number] - place < keep[entry] else other[entry]
+            elif forced[row] >= 0:
+                place = forced[row]
+            state[variable] = place
         return [INACTIVE if taken == options else taken for taken, options in zip(state, self.options, strict=False)]
 
 
@@ -213,31 +242,28 @@ def _exact(
         ) from None
 
 
-def _without_fixed(step: Elimination, sizes: Sequence[int]) -> Elimination:
-    kept = [axis for axis, v in enumerate(step.given) if sizes[v] > 1]
-    shape = [step.table.shape[axis] for axis in kept] + [step.table.shape[-1]]
-    return Elimination(step.variable, tuple(step.given[axis] for axis in kept), step.table.reshape(shape))
-
-
 def _prepare(step: Elimination) -> _Draw:
-    """The tables of one variable, with equal rows kept once."""
+    """The tables of one variable, in the simplest form that says the same."""
     states = step.table.shape[-1]
     strides = tuple(int(np.prod(step.table.shape[axis + 1 : -1])) for axis in range(len(step.given)))
     table = step.table.reshape(-1, states).astype(np.float64)
-    totals = table.sum(axis=1)
-    possible = totals > 0
-    if (np.count_nonzero(table, axis=1)[possible] == 1).all():
-        return _Draw(
-            step.variable, step.given, strides, states, None, None, None, table.argmax(axis=1).astype(np.int64), False
-        )
-    probabilities = np.where(possible[:, None], table / np.where(possible, totals, 1)[:, None], 1 / states)
-    distinct, row_of = np.unique(probabilities, axis=0, return_inverse=True)
+    possible = np.count_nonzero(table, axis=1)  # states; none in a row that never comes up
+    free = table[possible > 1]
+    if not len(free):
+        return _Draw(step.variable, step.given, strides, 0, table.argmax(axis=1).astype(np.int64))
+    width = np.count_nonzero(free[0])
+    if np.all(free[:, :width] == free[:, :1]) and not np.any(free[:, width:]):
+        forced = np.where(possible > 1, -1, table.argmax(axis=1)).astype(np.int64)
+        if np.all(possible > 1):
+            return _Draw(step.variable, (), (), int(width), None)
+        return _Draw(step.variable, step.given, strides, int(width), forced)
+    totals = table.sum(axis=1, keepdims=True)
+    probabilities = np.divide(table, totals, out=np.full_like(table, 1 / states), where=totals > 0)
+    distinct, rows = np.unique(probabilities, axis=0, return_inverse=True)
     aliases = [_alias(row) for row in distinct]
     keep = np.concatenate([keep for keep, _ in aliases])
     other = np.concatenate([other for _, other in aliases])
-    fair = len(distinct) == 1 and bool(np.all(distinct == distinct[0, 0]))
-    rows = None if len(distinct) == 1 else row_of.reshape(-1).astype(np.int64)
-    return _Draw(step.variable, step.given, strides, states, rows, keep, other, None, fair)
+    return _Draw(step.variable, step.given, strides, states, None, rows.reshape(-1).astype(np.int64), keep, other)
 
 
 def _alias(probabilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -257,21 +283,3 @@ def _alias(probabilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     for state in small:  # left by rounding: a state of probability 0 must not be kept
         keep[state], other[state] = scaled[state], richest
     return np.array(keep), np.array(other, dtype=np.int64)
-
-
-def _as_plain(draw: _Draw) -> tuple[Any, ...]:
-    """The same in plain Python values, which are faster one at a time."""
-    given = tuple(zip(draw.given, draw.strides, strict=True))
-    rows = [0] if draw.row_of is None else draw.row_of.tolist()
-    if draw.row_of is None and draw.only is None:
-        given = ()
-    return (
-        draw.variable,
-        given,
-        draw.states,
-        rows,
-        None if draw.keep is None else draw.keep.tolist(),
-        None if draw.other is None else draw.other.tolist(),
-        None if draw.only is None else draw.only.tolist(),
-        draw.fair,
-    )
