@@ -36,7 +36,7 @@ _HOMES = {
     "check_space": "nasengine.build",
     "check_strategy": "nasengine.search.strategy",
     "costs": "nasengine.costs",
-    "export": "nasengine.export",
+    "export": "nasengine.search.api",
     "load_space": "nasengine.space",
     "load_strategy": "nasengine.search.strategy",
     "open_run": "nasengine.search.api",
@@ -46,28 +46,44 @@ _HOMES = {
     "shipped": "nasengine.space",
 }
 
+_PACKAGES = ("build", "costs", "export", "search")
+
 __all__ = [*_HOMES, "__version__"]
 
 
+class _CallablePackage(types.ModuleType):
+    """A sub-package that can be called: it then is the function of the same name."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return _find(self.__name__.rpartition(".")[2])(*arguments, **keywords)
+
+
 class _Front(types.ModuleType):
-    """The package itself. `nas.build`, `nas.costs`, `nas.search` and `nas.export` are functions, and stay so when
-    the sub-packages of the same names are imported, which would otherwise take their places.
+    """The package itself. `build`, `costs`, `export` and `search` are sub-packages as well as functions; whichever
+    of the two is imported first, `nas.build` can be called and `nasengine.build.resolve` is found.
     """
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
+        if name in _HOMES and isinstance(value, types.ModuleType):
+            value.__class__ = _CallablePackage
+        super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Front
 
 
+def _find(name: str) -> Any:
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'nasengine' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nasengine' has no attribute {name!r}")
+    if name in _PACKAGES:
+        return importlib.import_module(f"nasengine.{name}")
+    value = _find(name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

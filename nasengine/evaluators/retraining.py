@@ -14,6 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
 from nasengine.build import build
 from nasengine.errors import RunError
 from nasengine.evaluators.plan import evaluator_settings, load_materials
@@ -63,6 +67,7 @@ def retrain(
     budget: Mapping[str, float],
     seed: int,
     folder: Path,
+    start: Path | None = None,
     checkpoint_every: int = 1,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> Retrained:
@@ -75,6 +80,7 @@ def retrain(
         budget: of the training.
         seed: of initial weights, order and augmentation.
         folder: what is left behind, and where an interrupted retraining goes on from.
+        start: a safetensors file; those of its weights whose names and shapes are the network's replace fresh ones.
         checkpoint_every: epochs between checkpoints.
         on_epoch: called after every epoch.
 
@@ -82,13 +88,13 @@ def retrain(
         InputError: a plan or a budget that cannot be carried out.
         BuildError: the architecture has no network.
         TrialError: the training diverged.
-        RunError: the folder holds another retraining.
+        RunError: the folder holds another retraining, or `start` no weight of this network.
     """
     load_plugins(plan.get("plugins", ()))
     settings = evaluator_settings(plan.get("evaluator", "standalone"))
     if not isinstance(settings, Standalone):
         raise TypeError(f"a retraining has the settings of a stand-alone training, not {type(settings).__name__}")
-    key = _key(plan, architecture, budget, seed)
+    key = _key(plan, architecture, budget, seed, start)
     finished = _read_result(folder, key)
     if finished is not None:
         return finished
@@ -99,6 +105,8 @@ def retrain(
     task = smoothed(inputs.task, training.label_smoothing)
     size = resolution(inputs.space, architecture)
     network = build(inputs.space, architecture, network=inputs.network, seed=seed)
+    if start is not None:
+        load_start(network, start)
     checkpoints = CheckpointFolder(folder / CHECKPOINTS, key, checkpoint_every)
     report = train(
         network,
@@ -134,11 +142,33 @@ def retrain(
     return retrained
 
 
-def _key(plan: Mapping[str, Any], architecture: Architecture, budget: Mapping[str, float], seed: int) -> str:
+def load_start(network: nn.Module, path: Path) -> int:
+    """Put those weights of a file into a network whose names and shapes are the same, and say how many they were.
+
+    Raises:
+        RunError: the file cannot be read, or holds no weight of this network.
+    """
+    try:
+        found = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"the weights to start from cannot be read: {path}: {error}") from error
+    own = network.state_dict()
+    same = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+    if not same:
+        raise RunError(f"{path} holds no weight of this network: no name and shape is the same")
+    network.load_state_dict(same, strict=False)
+    return len(same)
+
+
+def _key(
+    plan: Mapping[str, Any], architecture: Architecture, budget: Mapping[str, float], seed: int, start: Path | None
+) -> str:
     """What the outcome depends on, as a short text."""
     kept = {name: value for name, value in plan.items() if name not in ("plugins", "device")}
     data = {name: value for name, value in (plan.get("data") or {}).items() if name != "folder"}
     said = {**kept, "data": data, "architecture": architecture.to_json(), "budget": dict(budget), "seed": seed}
+    if start is not None:
+        said["start"] = str(start)
     return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:16]
 
 

@@ -60,8 +60,8 @@ class BudgetForm:
         amounts = reader.fields(YamlMapping(entries, node.mark, node.key_marks), path, forms)
         if "steps" in amounts and "epochs" in amounts:
             reader.note(node.mark, f"{path} gives both epochs and steps", "expected one of them")
-        if "steps_per_epoch" in amounts and "epochs" not in amounts:
-            reader.note(node.key_marks["steps_per_epoch"], f"{path} gives steps_per_epoch without epochs")
+        if tuple(amounts) == ("steps_per_epoch",):
+            reader.note(node.mark, f"{path} gives steps_per_epoch alone", "expected epochs or steps beside it")
         times = [unit for unit in amounts if unit in SECONDS]
         if len(times) > 1:
             reader.note(node.mark, f"{path} gives the time {len(times)} times ({', '.join(times)})", "expected one")

@@ -75,10 +75,14 @@ def read_component(
     table = reader.tables.get(kind, {})
     before = len(reader.found)
     settings: dict[str, Any] = {}
+    wrong = []
     for key, value in arguments.entries.items():
         if key in ROLES and is_component(value):
             read = reader.read(ComponentForm(key), value, f"{path}.{key}")
-            settings[key] = read.plain() if isinstance(read, Component) else None
+            if isinstance(read, Component):
+                settings[key] = read.plain()
+            else:
+                wrong.append(key)
         else:
             settings[key] = plain_value(value, f"{path}.{key}", reader)
     reader.marks[f"{path}.type"] = name.mark
@@ -89,7 +93,7 @@ def read_component(
         shown_kind = kind.split()[-1]  # "retrain trainer" is a trainer
         expected = f"expected {one_of(table)}{nearest(word, table)}" if table else f"no {shown_kind} is built yet"
         return reader.note(name.mark, f"unknown {shown_kind} {word!r} in {path}", expected)
-    _check_arguments(reader, kind, table[word], name, arguments, path, own)
+    _check_arguments(reader, kind, table[word], name, arguments, path, (*own, *wrong))
     return Component(word, settings) if len(reader.found) == before else WRONG
 
 
@@ -107,7 +111,8 @@ def _check_arguments(
     handed = HANDED.get(kind, frozenset())
     reader.unknown_keys(without(arguments, handed), (*parameters, *own), path)
     roles = [key for key, value in arguments.entries.items() if key in ROLES and is_component(value)]
-    known = without(arguments, [key for key in arguments.entries if key not in (*parameters, *handed) or key in roles])
+    to_check = {*parameters, *handed}.difference(roles)
+    known = without(arguments, [key for key in arguments.entries if key not in to_check])
     word = str(name.value) if isinstance(name, YamlScalar) else ""
     placed = YamlMapping(known.entries, name.mark, known.key_marks)  # what is missing is noted at the type
     reader.extend(check_call(placed, constructor, where=path, name=word, supplied=handed, inferred=roles, own=()))

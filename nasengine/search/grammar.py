@@ -33,22 +33,26 @@ from nasengine.search.forms import (
     shown,
 )
 from nasengine.search.settings import Component, EvaluatorSettings
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar
+from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 
 @dataclass(frozen=True, slots=True)
-class Optional:
-    """Another form, or null; null reads as None."""
-
-    form: Form
+class AugmentationForm:
+    """One augmentation, or a list of them to be applied in turn; read as plain values."""
 
     def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
-        if isinstance(node, YamlScalar) and node.value is None:
-            return None
-        return self.form.read(node, path, reader)
+        form = ComponentForm("augmentation")
+        if not isinstance(node, YamlSequence):
+            one = form.read(node, path, reader)
+            return one.plain() if isinstance(one, Component) else WRONG
+        items = [reader.read(form, item, f"{path}.{index}") for index, item in enumerate(node.items)]
+        if not items:
+            return reader.note(node.mark, f"{path} is an empty list", "expected augmentations, or the word none")
+        return [item.plain() for item in items] if all(isinstance(item, Component) for item in items) else WRONG
 
     def schema(self) -> Schema:
-        return {"anyOf": [self.form.schema(), {"type": "null"}]}
+        one = ComponentForm("augmentation").schema()
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +141,11 @@ class EvaluatorForm:
 DATA = Fields(
     {
         "name": Word("a data set; without it, that of the run"),
-        "validation": Number(low=0, below=1, about="share of the training images held out"),
+        "validation": Number(low=0, high=0.9, about="share of the training images held out"),
         "held_out_per_class": Number(low=1, whole=True, about="images of each class held out, instead of a share"),
+        "limit": Number(low=1, whole=True, about="use at most so many training images"),
         "batch": Number(low=1, whole=True, about="images in a batch"),
-        "augmentation": Optional(ComponentForm("augmentation")),
+        "augmentation": AugmentationForm(),
         "seed": Number(low=0, whole=True, about="of the split"),
     },
     about="how the training images are split and shown; the test images are read by retrain only",
@@ -172,6 +177,7 @@ PHASES: Mapping[str, Mapping[str, Form]] = {
         "architecture": ArchitectureForm(),
         "start": Word("an earlier phase whose weights it starts from"),
         "when": OneOf(("always", "not_converged")),
+        "quantization": OneOf(("none", "fake")),
         "budget": BUDGETS["retrain"],
     },
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -150,6 +151,7 @@ class _Search:
     interrupted: bool = False
     first: dict[Architecture, int] = field(default_factory=dict)
     copies: dict[int, list[int]] = field(default_factory=dict)  # trial running -> trials that wait for its outcome
+    unfinished: deque[int] = field(default_factory=deque)  # asked before the run was resumed, to be begun again
     prices: dict[int, Mapping[str, float]] = field(default_factory=dict)  # of trials running
     began: float = field(default_factory=time.monotonic)
 
@@ -169,8 +171,13 @@ class _Search:
         """Ask while there is room, take results as they come, until nothing is left to ask and nothing runs."""
         results: Iterator[Result] | None = None
         while True:
-            while self.may_ask():
-                self.ask_next()
+            while self.has_room():
+                if self.unfinished:
+                    self.begin(self.unfinished.popleft())
+                elif self.may_ask():
+                    self.ask_next()
+                else:
+                    break
             if not self.executor.outstanding:
                 return
             if results is None:
@@ -189,10 +196,11 @@ class _Search:
     def all_asked(self) -> bool:
         return self.limit is not None and len(self.candidates) >= self.limit
 
+    def has_room(self) -> bool:
+        return not self.interrupted and self.executor.outstanding < self.executor.capacity
+
     def may_ask(self) -> bool:
-        if self.exhausted or self.interrupted or self.all_asked:
-            return False
-        if self.executor.outstanding >= self.executor.capacity:
+        if self.exhausted or self.all_asked:
             return False
         due = len(self.candidates) - self.lag  # the last trial to be told before the next is asked
         if due >= self.told and due not in self.outcomes:
@@ -303,11 +311,9 @@ class _Search:
         for number in range(self.told, len(self.candidates)):
             if number in history.finished:
                 self.note_outcome(history.finished[number])
+        self.unfinished.extend(k for k in range(self.told, len(self.candidates)) if k not in self.outcomes)
         if self.candidates:
             self.report("resumed")
-        for number in range(self.told, len(self.candidates)):
-            if number not in self.outcomes:
-                self.begin(number)
 
     def replay_asked(self, record: Asked) -> None:
         number = len(self.candidates)

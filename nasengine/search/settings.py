@@ -58,29 +58,28 @@ class DataSettings:
         name: of a data set; None leaves it to the run (`--data`).
         validation: share of the training images that is held out and scores a candidate.
         held_out_per_class: so many images of each class are held out instead of a share.
+        limit: so many training images are used at all, of all classes alike; None: all.
         batch: images in a batch.
-        augmentation: None for none.
+        augmentation: a component, or a list of components to be applied in turn, as plain values; None for none.
         seed: of the split; the same for every trial and every run of the strategy.
     """
 
     name: str | None = None
     validation: float = 0.2
     held_out_per_class: int | None = None
+    limit: int | None = None
     batch: int = 128
-    augmentation: Component | None = None
+    augmentation: Plain = None
     seed: int = 0
 
     def plain(self) -> dict[str, Plain]:
-        """Every setting; `augmentation` is None or a mapping with its type."""
+        """Every setting that has a value."""
+        held_out = "validation" if self.held_out_per_class is None else "held_out_per_class"
         return {
-            **({"name": self.name} if self.name is not None else {}),
-            **(
-                {"validation": self.validation}
-                if self.held_out_per_class is None
-                else {"held_out_per_class": self.held_out_per_class}
-            ),
+            **_given(name=self.name),
+            held_out: getattr(self, held_out),
             "batch": self.batch,
-            "augmentation": self.augmentation.plain() if self.augmentation else None,
+            **_given(limit=self.limit, augmentation=self.augmentation),
             "seed": self.seed,
         }
 
@@ -185,6 +184,7 @@ class RetrainPhase(Phase):
         architecture: this one instead of the best: "known.NAME", "trial.NUMBER", or choice -> option.
         start: an earlier phase whose weights the training starts from.
         when: always, or only if a prepare phase did not converge.
+        quantization: none trains in floating point whatever the space says; fake as the space says.
         trainer: what trains; the plain training loop unless something else is named.
     """
 
@@ -195,6 +195,7 @@ class RetrainPhase(Phase):
     architecture: str | Mapping[str, Plain] | None = None
     start: str | None = None
     when: Literal["always", "not_converged"] = "always"
+    quantization: str | None = None
     trainer: Component
 
     def plain(self) -> dict[str, Plain]:
@@ -206,7 +207,7 @@ class RetrainPhase(Phase):
             "trainer": self.trainer.type,
             **self.trainer.settings,
             **({"best": self.best} if architecture is None else {"architecture": architecture}),
-            **_given(start=self.start),
+            **_given(start=self.start, quantization=self.quantization),
         }
 
 

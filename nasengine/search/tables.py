@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import Any
+
 from nasengine.algorithms import ALGORITHMS
-from nasengine.evaluators import EVALUATORS
+from nasengine.evaluators import EVALUATORS, PLUGIN_TABLES, Standalone
 from nasengine.search.forms import Tables
 from nasengine.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
 PLAIN_TRAINER = "standalone"  # what a retrain phase trains with unless it names a trainer
-
-RETRAIN_TRAINERS = {PLAIN_TRAINER: EVALUATORS["standalone"]}
 
 
 def built_tables() -> Tables:
@@ -21,7 +22,12 @@ def built_tables() -> Tables:
         "loss": {},
         "optimizer": OPTIMIZERS,
         "prepare trainer": {},
-        "retrain trainer": RETRAIN_TRAINERS,
+        "retrain trainer": {PLAIN_TRAINER: Standalone},
         "sampler": {},
         "schedule": SCHEDULES,
     }
+
+
+def plugin_tables() -> MutableMapping[str, MutableMapping[str, Any]]:
+    """The tables that a plug-in may add to, by the kinds that its `NASENGINE` names."""
+    return PLUGIN_TABLES

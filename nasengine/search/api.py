@@ -1,0 +1,382 @@
+"""Searching from Python: `search`, `resume`, `retrain`, `open_run`, `export`. The command line calls these."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nasengine.data import DEFAULT_DATASET, Dataset, load_data
+from nasengine.errors import InputError, Problem, nearest, one_of
+from nasengine.evaluators import load_plugins, make_task
+from nasengine.execution import EXECUTORS
+from nasengine.export import Exported, Preprocessing, Trained
+from nasengine.export import export as export_trained
+from nasengine.runs import Journal, create_run_folder
+from nasengine.search.budgets import seconds
+from nasengine.search.events import Event, Note, OnEvent, RunEnded, RunStarted
+from nasengine.search.fitting import check_fit
+from nasengine.search.phases import fixed_threads, header, run_phases
+from nasengine.search.retraining import retrain as run_retrain
+from nasengine.search.run_file import RunSettings, environment, write_run_file
+from nasengine.search.run_view import Found, Run
+from nasengine.search.settings import RetrainPhase, SearchPhase, Strategy
+from nasengine.search.strategy import load_strategy, strategy_from_mapping
+from nasengine.space import SearchSpace, load_space
+from nasengine.training import choose_device
+
+__all__ = ["Found", "Run", "export", "new_run_settings", "open_run", "resume", "retrain", "search"]
+
+
+def search(
+    space: SearchSpace | str | Path,
+    strategy: Strategy | str | Path,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    run: str | Path | None = None,
+    seed: int = 0,
+    trials: int | None = None,
+    epochs: float | None = None,
+    time: str | float | None = None,
+    device: str = "auto",
+    executor: str = "in_process",
+    workers: int | None = None,
+    trial_time: str | float | None = None,
+    threads: int = 1,
+    deterministic: bool = False,
+    set: Iterable[str] = (),
+    plugins: Iterable[str] = (),
+    on_event: OnEvent | None = None,
+) -> Run:
+    """Search a space by a strategy, in a new run folder, until every phase is done.
+
+    Args:
+        space: as loaded, or a file, or the name of a shipped one; `strategy` likewise.
+        data: name of a data set; without it the strategy's, or the one that ships with nasengine.
+        data_dir: the folder where it lies.
+        run: the run's folder, which must be new or empty; without it runs/SPACE-STRATEGY-N.
+        seed: of every draw.
+        trials: how many candidates the search measures, instead of the strategy's number.
+        epochs: how long each of them is trained.
+        time: how long the search may take: "2h", "90m", or seconds.
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1".
+        executor: "in_process", or "local": worker processes on this machine, so that a trial can crash alone.
+        workers: how many, for the local executor; without it one for each core.
+        trial_time: longest that one trial may take (local executor).
+        threads: of torch in each process that measures; runs with the same number give the same figures on a CPU.
+        deterministic: on a GPU, use only kernels that repeat bit for bit (slower).
+        set: other settings of the strategy: "search.population=50".
+        plugins: Python modules whose classes the YAML files may name; importing them runs their code.
+        on_event: called with every event, see `search.events`.
+
+    Returns: the run; `run.best`, `run.trials`, `run.front`, `run.retrained`, `run.folder`.
+
+    Raises:
+        InputError: something in the arguments or files is wrong, or the strategy cannot search this space; nothing
+            has run then, and no folder was made.
+        RunError: a phase came to nothing, such as a search in which every trial failed.
+        KeyboardInterrupt: after Ctrl-C; `resume` goes on.
+    """
+    settings = new_run_settings(
+        space,
+        strategy,
+        data=data,
+        data_dir=data_dir,
+        seed=seed,
+        trials=trials,
+        epochs=epochs,
+        time=time,
+        device=device,
+        executor=executor,
+        workers=workers,
+        trial_time=trial_time,
+        threads=threads,
+        deterministic=deterministic,
+        set=set,
+        plugins=plugins,
+    )
+    folder = create_run_folder(settings.space.name, settings.strategy.name, folder=run)
+    write_run_file(folder, settings)
+    return _go(folder, settings, on_event)
+
+
+def resume(folder: str | Path, *, on_event: OnEvent | None = None) -> Run:
+    """Go on with a run after an interruption, a crash or a kill, as if nothing had happened.
+
+    Phases, trials and trainings that are done are not done again; a run that is done stays as it is.
+
+    Raises:
+        RunError: the folder is no run, is being written by another process, or is damaged.
+        InputError: its data set or a plug-in is missing, or its device.
+        KeyboardInterrupt: after Ctrl-C; calling again goes on.
+    """
+    run = Run(folder)
+    settings = run.settings
+    choose_device(settings.device)
+    return _go(run.folder, settings, on_event)
+
+
+def open_run(folder: str | Path) -> Run:
+    """Look at a run, done or not, without writing to it.
+
+    Raises:
+        RunError: the folder is no run.
+    """
+    return Run(folder)
+
+
+def retrain(
+    folder: str | Path,
+    architecture: int | str | Mapping[str, Any],
+    *,
+    set: Iterable[str] = (),
+    on_event: OnEvent | None = None,
+) -> Run:
+    """Train one architecture of a run's space as its retrain phase does, and test it.
+
+    It is done in a phase of its own, RETRAIN-NAME; repeating the call goes on with it.
+
+    Args:
+        folder: of the run.
+        architecture: number of a trial, "known.NAME", or choice -> option.
+        set: settings of the retrain phase to change: "retrain.budget.epochs=100", "retrain.name=longer".
+        on_event: as in `search`.
+
+    Raises:
+        InputError: no such architecture, or a setting that is wrong.
+        RunError: the run has no retrain phase, is being written, or the training failed.
+    """
+    run = Run(folder)
+    found = run.find(architecture)
+    template = next((phase for phase in reversed(run.strategy.phases) if isinstance(phase, RetrainPhase)), None)
+    if template is None:
+        raise InputError(f"the strategy of {folder} has no retrain phase to take the settings from")
+    word, label = _named(found, architecture)
+    named = {"architecture": word, "name": f"{template.name}-{label}"}
+    plain = {key: value for key, value in template.plain().items() if key not in ("best", "from")}
+    earlier = [{phase.kind: phase.plain()} for phase in run.strategy.phases if isinstance(phase, SearchPhase)]
+    content = {**run.strategy.plain(), "phases": [*earlier, {"retrain": {**plain, **named}}]}
+    settings = replace(run.settings, strategy=strategy_from_mapping(content, f"{folder}/run.yaml", overrides=set))
+    phase = settings.strategy.phases[-1]
+    assert isinstance(phase, RetrainPhase)
+    check_fit(settings)
+    tell = on_event or _silent
+    with Journal(run.folder, header(run.settings)) as journal, fixed_threads(settings):
+        tell(RunStarted(run.folder, run.space.name, run.strategy.name, (phase.name,), resumed=True))
+        run_retrain(run.folder, settings, phase, journal, tell)
+        tell(RunEnded(run.folder))
+    return run
+
+
+def export(found: Found | Run | Trained, to: str | Path) -> Exported:
+    """Write a trained network as plain PyTorch files, proved equal to it: model.py, weights.safetensors, model.onnx.
+
+    Args:
+        found: `run.best`, `run.find(…)`, a run (its best), or anything trained elsewhere.
+        to: the folder to write.
+
+    Raises:
+        InputError: it was never retrained, so there are no weights; or `to` holds something else.
+        ExportError: the files do not prove equal; nothing is left at `to`.
+    """
+    if isinstance(found, Run):
+        found = found.best
+    return export_trained(trained(found) if isinstance(found, Found) else found, to)
+
+
+def trained(found: Found) -> Trained:
+    """What `export` needs to know of an architecture that a run has found.
+
+    Raises:
+        InputError: it was never retrained.
+    """
+    record = next((record for record in found.retrained if record.completed), None)
+    if record is None:
+        advice = "expected a strategy with a retrain phase, or `nasengine retrain RUN --architecture …` first"
+        raise InputError(Problem("this architecture has no trained weights to export", expected=advice))
+    settings = found.run.settings
+    pixels = settings.pixels
+    about = {
+        "run": str(found.run.folder),
+        "strategy": settings.strategy.name,
+        "data": " ".join(filter(None, (settings.data, pixels.get("about") and f"({pixels['about']})"))),
+        "trained for": ", ".join(f"{amount:g} {unit}" for unit, amount in record.budget.items()),
+        "seed": str(record.seed),
+        "device": settings.device,
+    }
+    if found.trial is not None:
+        about["trial"] = str(found.trial.number)
+    for name, spread in found.spreads.items():
+        if spread.n > 1:
+            about[f"{name} over {spread.n} seeds"] = str(spread)
+    preprocessing = (
+        Preprocessing(tuple(pixels["mean"]), tuple(pixels["std"]), tuple(pixels["class_names"]))
+        if "mean" in pixels
+        else None
+    )
+    return Trained(
+        found.run.space,
+        found.architecture,
+        record.weights,
+        network=record.network,
+        preprocessing=preprocessing,
+        measurements=found.measurements,
+        about=about,
+    )
+
+
+def new_run_settings(
+    space: SearchSpace | str | Path,
+    strategy: Strategy | str | Path,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    trials: int | None = None,
+    epochs: float | None = None,
+    time: str | float | None = None,
+    device: str = "auto",
+    executor: str = "in_process",
+    workers: int | None = None,
+    trial_time: str | float | None = None,
+    threads: int = 1,
+    deterministic: bool = False,
+    set: Iterable[str] = (),
+    plugins: Iterable[str] = (),
+) -> RunSettings:
+    """Everything that `search` checks before it begins; writes nothing.
+
+    Args and Raises: those of `search`.
+    """
+    plugins = tuple(plugins)
+    load_plugins(plugins)
+    space = space if isinstance(space, SearchSpace) else load_space(space)
+    strategy = _strategy(strategy, tuple(set), trials=trials, epochs=epochs, time=time)
+    chosen = str(choose_device(device))
+    _check_numbers(seed=seed, threads=threads, executor=executor, workers=workers)
+    name = data or strategy.data.name or DEFAULT_DATASET
+    folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
+    settings = RunSettings(
+        space=space,
+        strategy=strategy,
+        data=name,
+        data_folder=folder,
+        seed=seed,
+        device=chosen,
+        executor=executor,
+        workers=1 if executor == "in_process" else workers or available_cores(),
+        trial_seconds=None if trial_time is None else seconds(trial_time),
+        deterministic=deterministic,
+        threads=threads,
+        plugins=plugins,
+        environment=environment(sys.argv),
+    )
+    check_fit(settings)
+    return replace(settings, pixels=describe_data(load_run_data(settings)))
+
+
+def load_run_data(settings: RunSettings) -> Dataset:
+    """The run's data set, if it fits the space's task.
+
+    Raises:
+        InputError: it is missing, or has other channels or classes than the task.
+    """
+    from nasengine.evaluators.plan import largest_input
+
+    task = make_task(settings.space)
+    return load_data(
+        settings.data,
+        settings.data_folder,
+        shape=largest_input(settings.space),
+        classes=getattr(task, "classes", None),
+    )
+
+
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What run.yaml keeps of a data set."""
+    return {
+        "about": dataset.about,
+        "shape": list(dataset.shape),
+        "training_images": len(dataset.train_labels),
+        "test_images": len(dataset.test_labels),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "class_names": list(dataset.class_names),
+    }
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _go(folder: Path, settings: RunSettings, on_event: OnEvent | None) -> Run:
+    tell = on_event or _silent
+    if settings.workers > settings.strategy.lag:
+        lag = settings.strategy.lag
+        tell(Note(f"{settings.workers} workers, but at most {lag} trials run at once: that is the strategy's lag"))
+    run_phases(folder, settings, tell)
+    return Run(folder)
+
+
+def _silent(event: Event) -> None:
+    """Nobody listens."""
+
+
+def _strategy(
+    strategy: Strategy | str | Path,
+    overrides: tuple[str, ...],
+    *,
+    trials: int | None,
+    epochs: float | None,
+    time: str | float | None,
+) -> Strategy:
+    """The strategy with the overrides; the short options are overrides of every search phase."""
+    loaded = strategy if isinstance(strategy, Strategy) else load_strategy(strategy)
+    short = []
+    for phase in loaded.phases:
+        if isinstance(phase, SearchPhase):
+            if trials is not None:
+                short.append(f"{phase.name}.budget.trials={trials}")
+            if time is not None:
+                short.append(f"{phase.name}.budget.seconds={seconds(time)}")
+            if epochs is not None and phase.evaluator is not None:
+                short.append(f"{phase.name}.evaluator.budget={{epochs: {epochs}}}")
+    overrides = (*short, *overrides)
+    if not overrides:
+        return loaded
+    if isinstance(strategy, Strategy):
+        return strategy_from_mapping(strategy.plain(), strategy.file or strategy.name, overrides=overrides)
+    return load_strategy(strategy, overrides=overrides)
+
+
+def _check_numbers(*, seed: int, threads: int, executor: str, workers: int | None) -> None:
+    problems = []
+    if seed < 0:
+        problems.append(Problem(f"the seed is {seed}", expected="expected a whole number of at least 0"))
+    if threads < 1:
+        problems.append(Problem(f"threads is {threads}", expected="expected at least 1"))
+    if executor not in EXECUTORS:
+        expected = f"expected {one_of(EXECUTORS)}{nearest(executor, EXECUTORS)}"
+        problems.append(Problem(f"unknown executor {executor!r}", expected=expected))
+    if workers is not None and workers < 1:
+        problems.append(Problem(f"workers is {workers}", expected="expected at least 1"))
+    if executor == "in_process" and workers is not None and workers > 1:
+        problems.append(
+            Problem(f"{workers} workers, but the executor in_process has none", expected="expected `local`")
+        )
+    if problems:
+        raise InputError(problems)
+
+
+def _named(found: Found, wanted: int | str | Mapping[str, Any]) -> tuple[Any, str]:
+    """How a strategy file would name the architecture, and a word for it that can be part of a folder's name."""
+    if isinstance(wanted, str) and wanted.startswith("known."):
+        return wanted, wanted.replace(".", "-")
+    if found.trial is not None:
+        return f"trial.{found.trial.number}", f"trial-{found.trial.number}"
+    return found.architecture.to_json(), "given"

@@ -1,0 +1,172 @@
+"""Does a strategy fit a space? Asked before anything runs: an impossible pair is refused with every reason.
+
+What is checked: the space describes networks that can be built; each objective is measured by the evaluator or is a
+cost, and points its way; constraints are on costs; the data set has the channels and classes of the task; the
+`network:` of a phase changes only what is not searched; known architectures and earlier runs exist; and nothing is
+asked for that this version cannot do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nasengine.build import check_overrides, check_space
+from nasengine.build.network import refuse_what_has_no_network
+from nasengine.costs import COSTS
+from nasengine.errors import InputError, Problem, nearest, one_of
+from nasengine.evaluators import make_task
+from nasengine.evaluators.plan import evaluator_settings
+from nasengine.search.run_file import RunSettings
+from nasengine.search.searching import make_algorithm
+from nasengine.search.settings import Phase, RetrainPhase, SearchPhase, Strategy
+from nasengine.space import SearchSpace
+from nasengine.space.domain import Domain
+
+ENUMERABLE = 1_000_000
+
+
+def check_fit(settings: RunSettings) -> None:
+    """Refuse an impossible pair of space and strategy.
+
+    Args:
+        settings: of the run that would begin.
+
+    Raises:
+        InputError: with every reason.
+    """
+    space, strategy = settings.space, settings.strategy
+    refuse_what_has_no_network(space)
+    problems = check_space(space)
+    if problems:
+        raise InputError(problems)
+    task = make_task(space)
+    problems = list(_check_phases(space, strategy))
+    for index, phase in enumerate(strategy.phases):
+        if isinstance(phase, SearchPhase):
+            problems += _check_components(space, strategy, phase)
+            problems += _check_objectives(strategy, phase, task.metrics)
+            problems += _check_end(space, strategy, phase)
+        if isinstance(phase, RetrainPhase):
+            problems += _check_retrain(space, strategy, phase, strategy.phases[:index])
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+
+
+def _check_components(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
+    """Make the algorithm and the evaluator's settings, which refuse values that only they can judge."""
+    makers: dict[str, Callable[[], object]] = {
+        "algorithm": lambda: make_algorithm(phase, Domain(space), strategy.objectives, seed=0)
+    }
+    if phase.evaluator is not None:
+        component = phase.evaluator.component
+        makers["evaluator"] = lambda: evaluator_settings(component.plain())
+    for key, make in makers.items():
+        try:
+            make()
+        except InputError as error:
+            for problem in error.problems:
+                yield strategy.problem(f"phases.{phase.name}.{key}", problem.message, problem.expected)
+
+
+def _check_objectives(strategy: Strategy, phase: SearchPhase, metrics: Mapping[str, str]) -> Iterator[Problem]:
+    known = {**metrics, **{name: about.direction for name, about in COSTS.items()}}
+    evaluator = phase.evaluator.component.type if phase.evaluator else "none"
+    for objective in strategy.objectives:
+        path = f"objectives.{objective.name}"
+        if objective.name not in known:
+            yield strategy.problem(
+                path,
+                f"the objective {objective.name!r} is neither a cost nor measured by the evaluator {evaluator!r}",
+                f"expected {one_of(known)}{nearest(objective.name, known)}",
+            )
+        elif objective.direction != known[objective.name]:
+            yield strategy.problem(
+                path,
+                f"the objective {objective.name!r} is to {objective.direction}, but better is the other way",
+                f"expected {objective.name}: {known[objective.name]}",
+            )
+    for constraint in strategy.constraints:
+        if constraint.name not in known:
+            yield strategy.problem(
+                f"objectives.{constraint.name}",
+                f"the constraint on {constraint.name!r} is on nothing that is counted or measured",
+                f"expected {one_of(known)}{nearest(constraint.name, known)}",
+            )
+
+
+def _check_end(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
+    if phase.budget is None and space.size() > ENUMERABLE:
+        yield strategy.problem(
+            f"phases.{phase.name}",
+            f"the phase {phase.name!r} has no budget, and {space.name} has {float(space.size()):.3g} architectures",
+            "expected `budget:`, such as {trials: 100} or {hours: 2}",
+        )
+
+
+def _check_phases(space: SearchSpace, strategy: Strategy) -> Iterator[Problem]:
+    for phase in strategy.phases:
+        if phase.kind == "prepare":
+            yield strategy.problem(f"phases.{phase.name}", "no phase of the kind prepare can run in this version")
+        yield from _check_network(space, strategy, phase)
+        yield from _check_origins(strategy, phase)
+        if isinstance(phase, SearchPhase):
+            if phase.require:
+                message = f"the algorithm {phase.algorithm.type!r} reads no artifact, so there is nothing to require"
+                yield strategy.problem(f"phases.{phase.name}.require", message)
+            if phase.evaluator is not None and phase.evaluator.start is not None:
+                message = f"the evaluator {phase.evaluator.component.type!r} starts from fresh weights only"
+                yield strategy.problem(f"phases.{phase.name}.evaluator.start", message)
+
+
+def _check_network(space: SearchSpace, strategy: Strategy, phase: Phase) -> Iterator[Problem]:
+    for name, value in phase.network.items():
+        try:
+            check_overrides(space, {name: value})
+        except InputError as error:
+            for problem in error.problems:
+                yield strategy.problem(f"phases.{phase.name}.network.{name}", problem.message, problem.expected)
+
+
+def _check_origins(strategy: Strategy, phase: Phase) -> Iterator[Problem]:
+    starts = (getattr(phase, "start", None),)
+    for name in (*phase.origins, *(start for start in starts if start)):
+        if "/" in name and not Path(name).is_dir():
+            path = f"phases.{phase.name}.{'start' if name in starts else 'from'}"
+            yield strategy.problem(path, f"there is no folder {name!r}", "expected RUN/PHASE of another run")
+
+
+def _check_retrain(
+    space: SearchSpace, strategy: Strategy, phase: RetrainPhase, before: tuple[Phase, ...]
+) -> Iterator[Problem]:
+    path = f"phases.{phase.name}"
+    if phase.when == "not_converged":
+        message = "when: not_converged asks how a prepare phase ended, and none can run in this version"
+        yield strategy.problem(f"{path}.when", message)
+    if phase.quantization == "fake":
+        message = f"{space.name} has no quantization rules that a training could follow"
+        yield strategy.problem(f"{path}.quantization", message)
+    if phase.budget is None:
+        yield strategy.problem(path, f"the phase {phase.name!r} has no budget", "expected such as {epochs: 100}")
+    yield from _check_architecture(space, strategy, phase, before)
+
+
+def _check_architecture(
+    space: SearchSpace, strategy: Strategy, phase: RetrainPhase, before: tuple[Phase, ...]
+) -> Iterator[Problem]:
+    path = f"phases.{phase.name}.architecture"
+    wanted: Any = phase.architecture
+    if isinstance(wanted, Mapping):
+        try:
+            space.architecture(wanted)
+        except InputError as error:
+            for problem in error.problems:
+                yield strategy.problem(path, problem.message, problem.expected)
+    elif isinstance(wanted, str) and wanted.startswith("known."):
+        name = wanted.removeprefix("known.")
+        if name not in space.known:
+            expected = f"expected {one_of(space.known)}{nearest(name, space.known)}"
+            yield strategy.problem(path, f"{space.name} knows no architecture {name!r}", expected)
+    elif isinstance(wanted, str) and not any(isinstance(other, SearchPhase) for other in before):
+        yield strategy.problem(path, f"{wanted} is a trial of a search, and no search phase stands before")

@@ -1,0 +1,360 @@
+"""A retrain phase: which architectures are trained again, with which seeds, and the record of each in results.jsonl.
+
+Nothing of it is in the journal, which the search reads: figures of the test part stand in RUN/<phase>/results.jsonl
+alone, one line a training, written when the training has ended. A line is never changed; of several with one name
+the last counts. Trainings that completed are not run again.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nasengine.errors import RunError
+from nasengine.execution import Executor, InProcess, LocalPool
+from nasengine.records import Architecture, Job, Result, Status, canonical_json
+from nasengine.runs import Journal
+from nasengine.search.events import OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, TrainingEnded, TrainingProgress
+from nasengine.search.final_training import TrainingPlan, make_final_training
+from nasengine.search.run_file import RunSettings
+from nasengine.search.searching import RANKING, evaluation_plan, read_ranking
+from nasengine.search.settings import Phase, RetrainPhase, SearchPhase
+from nasengine.training import EpochRecord
+
+RESULTS, WEIGHTS = "results.jsonl", "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """One training of a retrain phase, as its line in results.jsonl says.
+
+    Args:
+        phase, name: RUN/<phase>/<name> is its folder.
+        architecture: what was trained.
+        rank: 0 for the best of the search, 1 for the next; 0 where one architecture was named.
+        trial: its number in the search; None if it did not come from one.
+        repeat: which of the phase's seeds, from 0; `seed` its value.
+        budget: unit -> amount.
+        status: completed or failed; `reason` why.
+        measurements: validation_accuracy (where images were held out), test_accuracy and so on.
+        seconds: of training, in the process that ended it.
+        network: arguments of the network changed for this phase.
+        curve: one record `{epoch, loss, rate}` per epoch.
+        folder: of the run.
+    """
+
+    phase: str
+    name: str
+    architecture: Architecture
+    rank: int
+    trial: int | None
+    repeat: int
+    seed: int
+    budget: Mapping[str, float]
+    status: Status
+    measurements: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    seconds: float = 0.0
+    network: Mapping[str, Any] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, Any]] = ()
+    folder: Path = Path()
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "completed"
+
+    @property
+    def weights(self) -> Path:
+        """The file of its weights."""
+        return self.folder / self.phase / self.name / WEIGHTS
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "rank": self.rank,
+            "trial": self.trial,
+            "repeat": self.repeat,
+            "seed": self.seed,
+            "status": self.status,
+            "reason": self.reason,
+            "measurements": dict(self.measurements),
+            "seconds": round(self.seconds, 3),
+            "budget": dict(self.budget),
+            "architecture": self.architecture.to_json(),
+            "network": dict(self.network),
+            "curve": [dict(point) for point in self.curve],
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], phase: str, folder: Path) -> Retrained:
+        values = {**record, "architecture": Architecture(record["architecture"])}
+        return cls(phase=phase, folder=folder, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An architecture to train: where it comes from, and which earlier training it continues, if any."""
+
+    label: str
+    architecture: Architecture
+    rank: int = 0
+    trial: int | None = None
+    continues: tuple[Path, ...] = ()  # weights of its earlier trainings, one a repeat
+
+
+def retrain(run: Path, settings: RunSettings, phase: RetrainPhase, journal: Journal, on_event: OnEvent) -> None:
+    """Run a retrain phase, or what is left of it.
+
+    Args:
+        run: its folder.
+        settings: of the run.
+        phase: one of its strategy's.
+        journal: open, so that nobody else writes the run; read for `trial.NUMBER`.
+        on_event: told of the progress.
+
+    Raises:
+        RunError: there is nothing to train, or every training failed.
+        InputError: the data set is missing.
+        KeyboardInterrupt: after Ctrl-C; what was being trained goes on from its last checkpoint.
+    """
+    began = time.monotonic()
+    wanted = list(trainings(run, settings, phase, chosen(run, settings, phase, journal)))
+    done = {record.name: record for record in read_results(run, phase.name) if record.completed}
+    left = [training for training in wanted if training[0].name not in done]
+    if not left:
+        on_event(PhaseSkipped(phase.name, "finished before"))
+        return
+    on_event(PhaseStarted(phase.name, phase.kind))
+    plan = training_plan(run, settings, phase, [record.name for record, _ in left], [start for _, start in left])
+    failed: list[Retrained] = []
+    with _executor(settings, phase, plan, on_event) as executor:
+        for index, (record, _) in enumerate(left):
+            executor.submit(Job(index, record.architecture, record.budget, record.seed))
+        for result in executor.results():
+            record = ended(left[result.trial][0], result)
+            append_result(run, record)
+            if record.completed:
+                done[record.name] = record
+            else:
+                failed.append(record)
+            on_event(TrainingEnded(phase.name, len(done) + len(failed), len(wanted), record.to_json()))
+    records = [done[record.name] for record, _ in wanted if record.name in done]
+    on_event(PhaseEnded(phase.name, time.monotonic() - began, summary(records)))
+    if not records:
+        raise RunError(f"every training of the phase {phase.name!r} failed; the first: {failed[0].reason}")
+
+
+def chosen(run: Path, settings: RunSettings, phase: RetrainPhase, journal: Journal) -> list[Chosen]:
+    """What the phase trains, best first.
+
+    Raises:
+        RunError: nothing that could be trained was found before.
+    """
+    space, wanted = settings.space, phase.architecture
+    if isinstance(wanted, Mapping):
+        return [Chosen("given", space.architecture(wanted))]
+    if isinstance(wanted, str):
+        kind, _, name = wanted.partition(".")
+        if kind == "known":
+            return [Chosen(f"known-{name}", space.known[name].architecture)]
+        return [_trial(settings, phase, journal, int(name))]
+    origin = phase.origins[0] if phase.origins else _last_search(settings, phase)
+    folder = Path(origin) if "/" in origin else run / origin
+    if (folder / RESULTS).is_file():
+        return _continued(folder)[: phase.best]
+    ranking = read_ranking(folder / RANKING) if (folder / RANKING).is_file() else []
+    if not ranking:
+        raise RunError(f"the phase {phase.name!r} has nothing to train: no trial of {origin!r} completed")
+    return [
+        Chosen(f"trial-{line['trial']}", Architecture(line["architecture"]), line["rank"], line["trial"])
+        for line in ranking[: phase.best]
+    ]
+
+
+def trainings(
+    run: Path, settings: RunSettings, phase: RetrainPhase, architectures: Iterable[Chosen]
+) -> Iterator[tuple[Retrained, str | None]]:
+    """Every training of the phase as the record it will become, with the file of the weights it starts from."""
+    for choice in architectures:
+        for repeat in range(phase.seeds):
+            start = choice.continues[repeat % len(choice.continues)] if choice.continues else None
+            if phase.start is not None:
+                start = start_weights(run, phase.start)
+            record = Retrained(
+                phase=phase.name,
+                name=f"{choice.label}-seed-{repeat}",
+                architecture=choice.architecture,
+                rank=choice.rank,
+                trial=choice.trial,
+                repeat=repeat,
+                seed=training_seed(settings.seed, repeat),
+                budget=phase.budget.amounts if phase.budget else {},
+                status="failed",
+                network=phase.network,
+                folder=run,
+            )
+            yield record, None if start is None else str(start)
+
+
+def training_seed(seed: int, repeat: int) -> int:
+    """The seed of the initial weights, the order of images and the augmentation of one training."""
+    return int(np.random.SeedSequence([seed, repeat], spawn_key=(2,)).generate_state(1)[0])
+
+
+def training_plan(
+    run: Path, settings: RunSettings, phase: RetrainPhase, names: Sequence[str], starts: Sequence[str | None]
+) -> TrainingPlan:
+    """What the processes that train need to know."""
+    plan = evaluation_plan(settings, phase, phase.trainer.plain())
+    return TrainingPlan(plan, str(run / phase.name), tuple(names), tuple(starts))
+
+
+def start_weights(run: Path, origin: str) -> Path:
+    """The weights that a phase left: its only file, or that of its first completed training.
+
+    Raises:
+        RunError: it left none.
+    """
+    folder = Path(origin) if "/" in origin else run / origin
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    for record in sorted(read_results(folder.parent, folder.name), key=lambda record: (record.rank, record.repeat)):
+        if record.completed and record.weights.is_file():
+            return record.weights
+    raise RunError(f"{folder} holds no weights to start from")
+
+
+def ended(record: Retrained, result: Result) -> Retrained:
+    """The record with what came of it."""
+    return replace(
+        record,
+        status="completed" if result.status == "completed" else "failed",
+        measurements=dict(result.measurements),
+        reason=result.reason,
+        seconds=result.seconds,
+        curve=tuple(result.details.get("curve", ())),
+    )
+
+
+def append_result(run: Path, record: Retrained) -> None:
+    """Add a line to RUN/<phase>/results.jsonl and wait until it is on the disk."""
+    path = run / record.phase / RESULTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.read_bytes() if path.exists() else b""
+    torn = b"\n" if whole and not whole.endswith(b"\n") else b""  # a kill cut the last line: close it
+    with path.open("ab") as file:
+        file.write(torn + canonical_json(record.to_json()).encode() + b"\n")
+
+
+def read_results(run: Path, phase: str) -> list[Retrained]:
+    """The trainings that a phase has ended, the last line of each name; lines that a kill cut off are passed over."""
+    path = run / phase / RESULTS
+    found: dict[str, Retrained] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        found[record["name"]] = Retrained.from_json(record, phase, run)
+    return sorted(found.values(), key=lambda record: (record.rank, record.name, record.repeat))
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A measurement over repeated trainings: how many, their mean, and their standard deviation (None for one)."""
+
+    n: int
+    mean: float
+    deviation: float | None
+
+    def __str__(self) -> str:
+        if self.deviation is None:
+            return f"{self.mean:.4g}"
+        return f"{self.mean:.4g} ± {self.deviation:.2g} (n={self.n})"
+
+
+def spreads(records: Iterable[Retrained]) -> dict[str, Spread]:
+    """Measurement -> its spread over completed trainings of one architecture."""
+    values: dict[str, list[float]] = {}
+    for record in records:
+        for name, value in record.measurements.items() if record.completed else ():
+            values.setdefault(name, []).append(value)
+    return {name: _spread(found) for name, found in values.items()}
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return Spread(1, mean, None)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return Spread(len(values), mean, math.sqrt(variance))
+
+
+def summary(records: Sequence[Retrained]) -> str:
+    """One line: the tests of each architecture, mean and deviation over its seeds."""
+    groups: dict[Architecture, list[Retrained]] = {}
+    for record in records:
+        groups.setdefault(record.architecture, []).append(record)
+    parts = []
+    for members in groups.values():
+        tests = {name: spread for name, spread in spreads(members).items() if name.startswith("test_")}
+        label = members[0].name.rpartition("-seed-")[0]
+        parts.append(f"{label}: " + ", ".join(f"{name} {spread}" for name, spread in tests.items()))
+    return "; ".join(parts) or "no training completed"
+
+
+def _trial(settings: RunSettings, phase: RetrainPhase, journal: Journal, number: int) -> Chosen:
+    history = journal.history(_last_search(settings, phase))
+    for record in history.asked:
+        if record.trial == number:
+            return Chosen(f"trial-{number}", record.candidate.architecture, trial=number)
+    raise RunError(f"the phase {phase.name!r} wants trial {number}, but the search asked {len(history.asked)}")
+
+
+def _last_search(settings: RunSettings, phase: RetrainPhase) -> str:
+    before: list[Phase] = []
+    for other in settings.strategy.phases:
+        if other.name == phase.name:
+            break
+        before.append(other)
+    return next(other.name for other in reversed(before) if isinstance(other, SearchPhase))
+
+
+def _continued(folder: Path) -> list[Chosen]:
+    """The architectures that an earlier retrain phase trained, each with the weights of all its repeats."""
+    found: dict[Architecture, list[Retrained]] = {}
+    for record in read_results(folder.parent, folder.name):
+        if record.completed:
+            found.setdefault(record.architecture, []).append(record)
+    if not found:
+        raise RunError(f"no training in {folder} completed, so there is nothing to go on with")
+    return [
+        Chosen(
+            records[0].name.rpartition("-seed-")[0],
+            architecture,
+            records[0].rank,
+            records[0].trial,
+            tuple(record.weights for record in sorted(records, key=lambda record: record.repeat)),
+        )
+        for architecture, records in found.items()
+    ]
+
+
+def _executor(settings: RunSettings, phase: RetrainPhase, plan: TrainingPlan, on_event: OnEvent) -> Executor:
+    if settings.executor != "in_process" and settings.workers > 1 and len(plan.names) > 1:
+        make = functools.partial(make_final_training, plan)
+        return LocalPool(make, workers=min(settings.workers, len(plan.names)), threads=settings.threads)
+
+    def on_epoch(name: str, record: EpochRecord) -> None:
+        measured = {"loss": record.loss, "rate": record.rate}
+        on_event(TrainingProgress(phase.name, name, record.epoch, record.epochs, measured))
+
+    return InProcess(functools.partial(make_final_training, plan, on_epoch))

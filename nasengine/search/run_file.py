@@ -1,0 +1,212 @@
+"""RUN/run.yaml: everything a run was begun with, so that it can be resumed and understood without other files.
+
+It is written once, before anything is measured, and never changed. It holds the space after `extends` and the
+strategy with every default written out: editing the files they came from does not touch a run.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nasengine.errors import InputError, RunError
+from nasengine.runs.files import write_atomically
+from nasengine.search.settings import Strategy
+from nasengine.search.strategy import strategy_from_mapping
+from nasengine.space import SearchSpace, space_from_mapping
+from nasengine.space.yaml import parse_document, plain, read_text, resolve_scalar
+
+NAME = "run.yaml"
+FORMAT = 1
+PACKAGES = ("nasengine", "torch", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where and how a run was begun; for people, nothing depends on it."""
+
+    command: str = ""
+    began: str = ""
+    git_commit: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What a run is: enough to begin it, and to go on with it.
+
+    Args:
+        space, strategy: as read.
+        data: name of the data set; `data_folder` where it lies, None for one that needs no folder.
+        pixels: what was found out about its images: shape, mean, std, class_names, about.
+        seed: of every draw.
+        device: "cpu", "cuda", "cuda:1": decided when the run began.
+        executor: "in_process" or "local"; `workers` how many processes of the latter.
+        trial_seconds: longest a trial may take (local executor only); None: as long as it takes.
+        deterministic: on a GPU, only kernels that repeat bit for bit.
+        threads: of torch in every process that measures; gradients depend on it.
+        plugins: Python modules that the space or the strategy needs.
+        environment: for people.
+    """
+
+    space: SearchSpace
+    strategy: Strategy
+    data: str
+    data_folder: str | None = None
+    pixels: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    device: str = "cpu"
+    executor: str = "in_process"
+    workers: int = 1
+    trial_seconds: float | None = None
+    deterministic: bool = False
+    threads: int = 1
+    plugins: tuple[str, ...] = ()
+    environment: Environment = Environment()
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "began": self.environment.began,
+            "command": self.environment.command,
+            "git_commit": self.environment.git_commit or None,
+            "versions": dict(self.environment.versions),
+            "seed": self.seed,
+            "data": {"name": self.data, "folder": self.data_folder, **self.pixels},
+            "device": self.device,
+            "executor": self.executor,
+            "workers": self.workers,
+            "trial_seconds": self.trial_seconds,
+            "deterministic": self.deterministic,
+            "threads": self.threads,
+            "plugins": list(self.plugins),
+            "strategy": self.strategy.plain(),
+            "space": dict(self.space.tree.resolved),
+        }
+
+
+def write_run_file(folder: Path, settings: RunSettings) -> None:
+    """Write RUN/run.yaml."""
+    write_atomically(folder / NAME, to_yaml(settings.plain()))
+
+
+def read_run_file(folder: Path | str) -> dict[str, Any]:
+    """The plain content of RUN/run.yaml.
+
+    Raises:
+        RunError: the folder is no run, or the file is damaged or of another format.
+    """
+    path = Path(folder) / NAME
+    if not path.is_file():
+        raise RunError(f"{folder} is not a run: it has no {NAME}")
+    try:
+        content = plain(parse_document(read_text(path), str(path)).documents[0])
+    except InputError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise RunError(f"{path} has the format {found!r}, but this version of nasengine reads format {FORMAT}")
+    return content
+
+
+def settings_of_run(folder: Path | str) -> RunSettings:
+    """The settings of a run, space and strategy rebuilt. Plug-ins must have been loaded before.
+
+    Raises:
+        RunError: as `read_run_file`; or what the file holds is no longer understood.
+    """
+    content = read_run_file(folder)
+    path = str(Path(folder) / NAME)
+    try:
+        return RunSettings(
+            space=space_from_mapping(content["space"], path),
+            strategy=strategy_from_mapping(content["strategy"], path),
+            data=content["data"]["name"],
+            data_folder=content["data"]["folder"],
+            pixels={key: value for key, value in content["data"].items() if key not in ("name", "folder")},
+            seed=content["seed"],
+            device=content["device"],
+            executor=content["executor"],
+            workers=content["workers"],
+            trial_seconds=content["trial_seconds"],
+            deterministic=content["deterministic"],
+            threads=content["threads"],
+            plugins=tuple(content["plugins"]),
+            environment=Environment(
+                content["command"], content["began"], content["git_commit"] or "", content["versions"]
+            ),
+        )
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {type(error).__name__} {error}") from error
+    except InputError as error:
+        raise RunError(f"{path} cannot be read by this version of nasengine:\n{error}") from error
+
+
+def environment(command: Sequence[str]) -> Environment:
+    """What is true of this process now."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed as a package"
+    began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return Environment(" ".join(command), began, git_commit(Path.cwd()), versions)
+
+
+def git_commit(folder: Path) -> str:
+    """The commit of the user's working folder, "+changes" behind it if files differ; empty without a repository."""
+    head = _git(folder, "rev-parse", "HEAD")
+    if not head:
+        return ""
+    return head + ("+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def to_yaml(value: Any) -> str:
+    """Plain values as YAML that reads back the same under YAML 1.2 and 1.1: words that could be more are quoted."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Without aliases, and with quotes around every word that either version of YAML might take for something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_word(dumper: yaml.SafeDumper, word: str) -> yaml.ScalarNode:
+    try:
+        is_word = resolve_scalar(word) == word
+    except ValueError:  # a number too large for the language
+        is_word = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", word, style=None if is_word else '"')
+
+
+def _represent_number(dumper: yaml.SafeDumper, number: float) -> yaml.ScalarNode:
+    text = repr(number)
+    if "." not in text and "e" in text:
+        text = text.replace("e", ".0e")
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Dumper.add_representer(str, _represent_word)
+_Dumper.add_representer(float, _represent_number)
+_Dumper.add_multi_representer(tuple, lambda dumper, items: dumper.represent_list(list(items)))

@@ -1,0 +1,188 @@
+"""A run as one looks at it afterwards, or while it runs: read from its folder, never from live objects."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nasengine.errors import InputError, Problem, RunError
+from nasengine.evaluators import load_plugins
+from nasengine.objectives import pareto_front, rank_trials
+from nasengine.records import Architecture, Trial
+from nasengine.runs import JOURNAL_NAME, Contents, RunStatus, read_journal, status
+from nasengine.search.retraining import RESULTS, Retrained, Spread, read_results, spreads
+from nasengine.search.run_file import RunSettings, read_run_file, settings_of_run
+from nasengine.search.settings import RetrainPhase, SearchPhase, Strategy
+from nasengine.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Found:
+    """An architecture that a run has found.
+
+    Args:
+        run: which run.
+        architecture: what was found.
+        trial: of the search; None if it was named and not searched.
+        retrained: its trainings, all seeds, the first one's weights being those that are exported.
+    """
+
+    run: Run
+    architecture: Architecture
+    trial: Trial | None = None
+    retrained: tuple[Retrained, ...] = ()
+
+    @property
+    def weights(self) -> Path | None:
+        """The file of the weights of its first completed training; None if it was not retrained."""
+        return next((record.weights for record in self.retrained if record.completed), None)
+
+    @property
+    def measurements(self) -> dict[str, float]:
+        """What the search measured, then what the first completed training did (test_…, validation_…)."""
+        searched = dict(self.trial.measurements) if self.trial else {}
+        trained = next((dict(record.measurements) for record in self.retrained if record.completed), {})
+        return {**searched, **trained}
+
+    @property
+    def spreads(self) -> dict[str, Spread]:
+        """Each measurement of the trainings over their seeds: n, mean, standard deviation."""
+        return spreads(self.retrained)
+
+
+class Run:
+    """A run's folder, read when asked; `trials`, `best` and the rest are those at that moment.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        RunError: the folder is no run.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._content: Mapping[str, Any] = read_run_file(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    @functools.cached_property
+    def settings(self) -> RunSettings:
+        """What the run was begun with; its plug-ins are loaded."""
+        load_plugins(self._content.get("plugins") or ())
+        return settings_of_run(self.folder)
+
+    @property
+    def space(self) -> SearchSpace:
+        return self.settings.space
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.settings.strategy
+
+    @property
+    def status(self) -> RunStatus:
+        """What is running, done, failed and why."""
+        return status(self.folder)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial of the last search phase whose outcome is known, by number."""
+        phases = [phase.name for phase in self.strategy.phases if isinstance(phase, SearchPhase)]
+        return self.trials_of(phases[-1]) if phases else ()
+
+    def trials_of(self, phase: str) -> tuple[Trial, ...]:
+        """Every trial of this search phase whose outcome is known, by number."""
+        if not (self.folder / JOURNAL_NAME).is_file():
+            return ()
+        contents: Contents = read_journal(self.folder)
+        return contents.history(phase).trials
+
+    @property
+    def ranked(self) -> tuple[Trial, ...]:
+        """The completed trials, best first, each architecture once."""
+        return tuple(rank_trials(self.trials, self.strategy.objectives))
+
+    @property
+    def front(self) -> tuple[Trial, ...]:
+        """The completed trials that no other one beats in every objective."""
+        return pareto_front(self.trials, self.strategy.objectives)
+
+    @property
+    def retrained(self) -> tuple[Retrained, ...]:
+        """Every training of the retrain phases that ended, phase by phase, best architecture first."""
+        names = [phase.name for phase in self.strategy.phases if isinstance(phase, RetrainPhase)]
+        later = sorted(path.parent.name for path in self.folder.glob(f"*/{RESULTS}"))
+        phases = dict.fromkeys((*names, *later))
+        return tuple(record for phase in phases for record in read_results(self.folder, phase))
+
+    @property
+    def best(self) -> Found:
+        """The architecture that the run ends with.
+
+        Chosen by the search, never by the test part: the first of the last retrain phase that completed a training,
+        or without one the best completed trial.
+
+        Raises:
+            RunError: no trial has completed yet.
+        """
+        names = [phase.name for phase in self.strategy.phases if isinstance(phase, RetrainPhase)]
+        for name in reversed(names):
+            completed = [record for record in read_results(self.folder, name) if record.completed]
+            if completed:
+                first = min(completed, key=lambda record: (record.rank, record.repeat))
+                return self._found(first.architecture, first.trial, name)
+        ranked = self.ranked
+        if not ranked:
+            raise RunError(f"{self.folder} has found nothing yet: no trial has completed")
+        return Found(self, ranked[0].architecture, ranked[0])
+
+    def find(self, wanted: int | str | Mapping[str, Any]) -> Found:
+        """An architecture of the run's space, with what the run knows of it.
+
+        Args:
+            wanted: number of a trial, "known.NAME", "trial.NUMBER", or choice -> option.
+
+        Raises:
+            InputError: no such trial or known architecture, or an incomplete one.
+        """
+        if isinstance(wanted, Mapping):
+            return self._found(self.space.architecture(wanted), None)
+        word = f"trial.{wanted}" if isinstance(wanted, int) or str(wanted).isdecimal() else str(wanted)
+        kind, _, name = word.partition(".")
+        if kind == "trial" and name.isdecimal():
+            for trial in self.trials:
+                if trial.number == int(name):
+                    return self._found(trial.architecture, trial.number)
+            raise InputError(
+                Problem(f"there is no trial {name} in {self.folder}", expected=f"expected 0 to {len(self.trials) - 1}")
+            )
+        if kind == "known" and name in self.space.known:
+            return self._found(self.space.known[name].architecture, None)
+        known = ", ".join(f"known.{name}" for name in self.space.known)
+        raise InputError(
+            Problem(
+                f"{wanted!r} names no architecture", expected=f"expected the number of a trial{known and f', {known}'}"
+            )
+        )
+
+    def _found(self, architecture: Architecture, number: int | None, phase: str | None = None) -> Found:
+        trial = next(
+            (
+                trial
+                for trial in self.trials
+                if (trial.number == number if number is not None else trial.architecture == architecture)
+            ),
+            None,
+        )
+        records = [record for record in self.retrained if record.architecture == architecture]
+        # The last phase that trained it comes first, the seeds of a phase in their order.
+        phases = list(dict.fromkeys(record.phase for record in records))
+        if phase is not None:
+            phases = [phase]
+        chosen = phases[-1:] if phases else []
+        return Found(self, architecture, trial, tuple(record for record in records if record.phase in chosen))

@@ -1,0 +1,232 @@
+"""A search phase: its parts made from the strategy, its constraints priced, its trials run by the search loop."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nasengine.algorithms import Algorithm
+from nasengine.costs import COSTS
+from nasengine.costs.pricing import Pricer
+from nasengine.evaluators import make_evaluator
+from nasengine.execution import Executor, InProcess, LocalPool, MakeEvaluator
+from nasengine.objectives import Constraint, Objective, ParetoFront, rank_trials
+from nasengine.records import Architecture, Trial, canonical_json
+from nasengine.runs import Journal, write_atomically
+from nasengine.search.board import Board
+from nasengine.search.events import Event, Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, SearchProgress
+from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
+from nasengine.search.run_file import RunSettings
+from nasengine.search.settings import Phase, SearchPhase, Strategy
+from nasengine.search.tables import built_tables
+from nasengine.space import SearchSpace
+from nasengine.space.domain import Domain
+
+RANKING = "architectures.jsonl"
+ALWAYS_PRICED = ("params", "macs")
+
+
+def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journal, on_event: OnEvent) -> None:
+    """Run a search phase, or go on with it; leaves RUN/<phase>/architectures.jsonl, best first.
+
+    Raises:
+        InputError: the constraints leave nothing to search, or a component refuses its settings.
+        RunError: the journal does not fit, or workers cannot start.
+        KeyboardInterrupt: after Ctrl-C; the journal holds everything that was measured.
+    """
+    ranking = run / phase.name / RANKING
+    if ranking.is_file():
+        on_event(PhaseSkipped(phase.name, "finished before"))
+        return
+    strategy = settings.strategy
+    pricer = Pricer(settings.space, network=phase.network or None)
+    constraints = all_constraints(settings.space, strategy)
+    domain = make_domain(settings.space, pricer, constraints)
+    algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed)
+    wanted = [objective.name for objective in strategy.objectives] + [constraint.name for constraint in constraints]
+    priced = [name for name in dict.fromkeys((*ALWAYS_PRICED, *wanted)) if name in COSTS]
+
+    def price(architecture: Architecture) -> dict[str, float]:
+        amounts = pricer.price(architecture).as_dict()
+        return {name: amounts[name] for name in priced}
+
+    assert phase.evaluator is not None, "only algorithms that are not built yet do without"
+    make = functools.partial(make_evaluator, evaluation_plan(settings, phase, phase.evaluator.component.plain()))
+    limits = phase.budget.amounts if phase.budget else {}
+    trials = limits.get("trials")
+    on_event(PhaseStarted(phase.name, phase.kind))
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(make_executor(settings, make))
+        watch = stack.enter_context(_Watch(run, phase.name, strategy.objectives, journal, on_event))
+        outcome = run_search(
+            algorithm,
+            executor,
+            journal,
+            trials=None if trials is None else int(trials),
+            lag=strategy.lag,
+            seed=settings.seed,
+            budget=phase.evaluator.budget.amounts if phase.evaluator.budget else {},
+            objectives=strategy.objectives,
+            constraints=constraints,
+            price=price,
+            seconds=limits.get("seconds"),
+            on_event=watch,
+            phase=phase.name,
+        )
+    ranked = rank_trials(outcome.trials, strategy.objectives)
+    write_ranking(ranking, ranked)
+    on_event(PhaseEnded(phase.name, outcome.elapsed_s, summary(outcome, ranked, strategy.objectives)))
+
+
+def all_constraints(space: SearchSpace, strategy: Strategy) -> tuple[Constraint, ...]:
+    """The space's bounds on costs, then the strategy's."""
+    of_space = (Constraint(bound.cost, bound.low, bound.high) for bound in space.constraints)
+    return (*of_space, *strategy.constraints)
+
+
+def make_domain(space: SearchSpace, pricer: Pricer, constraints: Sequence[Constraint]) -> Domain:
+    """What may be proposed: all of the space, or what keeps the constraints that are known without a trial.
+
+    Raises:
+        InputError: no architecture keeps a constraint; the message gives what the space can do.
+    """
+    bounds = [constraint for constraint in constraints if constraint.name in COSTS]
+    if not bounds:
+        return Domain(space)
+
+    def accepts(architecture: Architecture) -> bool:
+        amounts = pricer.price(architecture).as_dict()
+        return not any(bound.breach(amounts) for bound in bounds)
+
+    return Domain(space, accepts, draw=pricer.within(windows(bounds)).sample)
+
+
+def windows(bounds: Iterable[Constraint]) -> dict[str, tuple[float | None, float | None]]:
+    """cost -> (least, most); several bounds on one cost hold together."""
+    found: dict[str, tuple[float | None, float | None]] = {}
+    for bound in bounds:
+        low, high = found.get(bound.name, (None, None))
+        lows = [end for end in (low, bound.low) if end is not None]
+        highs = [end for end in (high, bound.high) if end is not None]
+        found[bound.name] = (max(lows, default=None), min(highs, default=None))
+    return found
+
+
+def make_algorithm(phase: SearchPhase, domain: Domain, objectives: Sequence[Objective], seed: int) -> Algorithm:
+    """The phase's algorithm.
+
+    Raises:
+        InputError: it refuses its settings.
+    """
+    constructor = built_tables()["algorithm"][phase.algorithm.type]
+    made: Algorithm = constructor(domain, objectives, seed=seed, **phase.algorithm.settings)
+    return made
+
+
+def evaluation_plan(settings: RunSettings, phase: Phase, component: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker process rebuilds an evaluator from, see `evaluators.make_evaluator`: plain values only.
+
+    Args:
+        settings: of the run.
+        phase: whose data and network are meant.
+        component: the evaluator's type and settings.
+    """
+    return {
+        "space": dict(settings.space.tree.resolved),
+        "evaluator": dict(component),
+        "data": {**phase.data.plain(), "name": settings.data, "folder": settings.data_folder},
+        "network": dict(phase.network),
+        "device": settings.device,
+        "deterministic": settings.deterministic,
+        "plugins": list(settings.plugins),
+    }
+
+
+def make_executor(settings: RunSettings, make: MakeEvaluator) -> Executor:
+    """The run's executor."""
+    if settings.executor == "in_process":
+        return InProcess(make)
+    return LocalPool(make, workers=settings.workers, timeout_s=settings.trial_seconds, threads=settings.threads)
+
+
+def write_ranking(path: Path, ranked: Iterable[Trial]) -> None:
+    """One line a completed architecture, best first."""
+    lines = (
+        canonical_json(
+            {
+                "rank": rank,
+                "trial": trial.number,
+                "architecture": trial.architecture.to_json(),
+                "measurements": dict(trial.measurements),
+            }
+        )
+        for rank, trial in enumerate(ranked)
+    )
+    write_atomically(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_ranking(path: Path) -> list[dict[str, Any]]:
+    """The lines that `write_ranking` wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def summary(outcome: SearchOutcome, ranked: Sequence[Trial], objectives: Sequence[Objective]) -> str:
+    """One line on what a search found."""
+    counts = {
+        status: sum(trial.status == status for trial in outcome.trials)
+        for status in ("completed", "infeasible", "stopped", "failed")
+    }
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
+    if not ranked:
+        return f"{len(outcome.trials)} trials ({told})"
+    best = ranked[0].measurements
+    values = ", ".join(f"{objective.name} {best[objective.name]:.4g}" for objective in objectives)
+    return f"{len(outcome.trials)} trials ({told}); best: trial {ranked[0].number} with {values}"
+
+
+class _Watch:
+    """Follows a search: keeps the best and the front, feeds TensorBoard, and passes events on."""
+
+    def __init__(
+        self, run: Path, phase: str, objectives: Sequence[Objective], journal: Journal, on_event: OnEvent
+    ) -> None:
+        self._phase, self._objectives, self._on_event = phase, objectives, on_event
+        self._front = ParetoFront(objectives)
+        self._best: Trial | None = None
+        known = journal.history(phase).trials
+        for trial in known:
+            self._add(trial)
+        self._board: Board | None = None
+        try:
+            self._board = Board(run / "tensorboard" / phase, objectives, known)
+        except ImportError:
+            on_event(Note("TensorBoard is not installed, so the run has no tensorboard/ folder"))
+
+    def __call__(self, progress: SearchEvent) -> None:
+        if progress.kind == "ended" and progress.trial is not None:
+            self._add(progress.trial)
+            if self._board is not None:
+                self._board.add(progress.trial)
+        self._tell(SearchProgress(self._phase, progress, self._best, len(self._front)))
+
+    def _tell(self, event: Event) -> None:
+        self._on_event(event)
+
+    def _add(self, trial: Trial) -> None:
+        self._front.add(trial)
+        first = self._objectives[0]
+        if trial.completed and (
+            self._best is None or first.loss(trial.measurements) < first.loss(self._best.measurements)
+        ):
+            self._best = trial
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        if self._board is not None:
+            self._board.close()
