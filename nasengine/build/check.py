@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from nasengine.build.coverage import covering_architectures
+from nasengine.build.coverage import cover
 from nasengine.build.inference import INFERRED, Settings, infer
 from nasengine.build.module_call import NodeError
 from nasengine.build.network import task_of
@@ -64,7 +64,7 @@ def _check_type(node: MapOf, name: str, mark: Mark, path: str, space: SearchSpac
     try:
         target = look_up_type(name)
     except InputError as error:
-        return [Problem(f"{problem.message} in {path}", mark, problem.expected) for problem in error.problems]
+        return [Problem(f"{problem.message} (in {path})", mark, problem.expected) for problem in error.problems]
     return check_call(node, target, where=path, name=name, inferred=INFERRED, let=space.tree.let)
 
 
@@ -104,18 +104,20 @@ class _Failure:
 def _check_shapes(space: SearchSpace) -> list[Problem]:
     """Put networks together that cover all options; one problem for each node and kind of failure."""
     failures: dict[tuple[Mark | None, str], _Failure] = {}
-    checked = 0
-    for architecture in covering_architectures(space):
-        checked += 1
+
+    def works(architecture: Architecture) -> bool:
         problem = _try(space, architecture)
         if problem is None:
-            continue
+            return True
         kind = (problem.mark, re.sub(r"\d+", "#", problem.message))
         if kind in failures:
             failures[kind].count += 1
         else:
             failures[kind] = _Failure(problem, architecture)
-    return [_describe(failure, checked) for failure in failures.values()]
+        return False
+
+    tried = cover(space, works)
+    return [_describe(failure, tried) for failure in failures.values()]
 
 
 def _try(space: SearchSpace, architecture: Architecture) -> Problem | None:
@@ -138,10 +140,10 @@ def _try(space: SearchSpace, architecture: Architecture) -> Problem | None:
     return Problem(message, filled.root.mark, f"expected {write_shape(wanted)}, {what} for the task")
 
 
-def _describe(failure: _Failure, checked: int) -> Problem:
+def _describe(failure: _Failure, tried: int) -> Problem:
     """The problem, with an example where only some architectures have it."""
     problem = failure.problem
-    if failure.count == checked:
+    if failure.count == tried:
         return problem
     text = failure.example.key
     text = text if len(text) <= 300 else text[:299] + "…"

@@ -1,12 +1,14 @@
-"""A few architectures of a space that between them take every option of every choice at least once.
+"""Tries a few architectures of a space that between them take every option of every choice at least once.
 
 A subset counts as covered when each of its items has been taken and left out; a choice with very many options
-when its ends and some between have been. What the relations of the space forbid is left out.
+when its ends and some between have been. What the relations of the space forbid is left out. As long as all goes
+well, an architecture takes as many new options as it can; after a failure each new option is tried among such
+as have worked, so that one failure does not hide another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,54 +18,95 @@ from nasengine.space.space import SearchSpace
 
 MOST_OPTIONS = 32  # of one choice that are all taken
 MOST_ARCHITECTURES = 1_000
+MOST_FAILURES = 100
 TRIES = 30  # to satisfy the relations
 
 
-def covering_architectures(space: SearchSpace, seed: int = 0) -> Iterator[Architecture]:
-    """Yield the smallest and the largest architecture, then others until all options are covered."""
-    rng = np.random.default_rng(seed)
-    decisions = space.decisions
-    waiting = [_groups(decision) for decision in decisions]
-    made = 0
+def cover(space: SearchSpace, works: Callable[[Architecture], bool], seed: int = 0) -> int:
+    """Call `works` on the smallest and the largest architecture, then on others until all options are covered.
 
-    def finish(row: list[int]) -> Architecture | None:
-        nonlocal made
-        architecture = space.decode(row)
-        if not space.satisfies(architecture):
-            return None
-        for column, index in enumerate(row):
-            waiting[column] = [group for group in waiting[column] if index not in group]
-        made += 1
-        return architecture
-
+    Args:
+        works: says whether an architecture is free of failures; options count as covered if it is.
+        seed: of what is drawn where nothing else decides.
+    Returns: how many architectures were tried.
+    """
+    state = _Cover(space, works, np.random.default_rng(seed))
     for largest in (False, True):
-        extremes = [_extreme(decision, largest) for decision in decisions]
-        architecture = finish(_row(decisions, {}, extremes.__getitem__))
-        if architecture is not None:
-            yield architecture
+        state.take_extreme(largest)
+    for column in range(len(space.decisions)):
+        while state.waiting[column] and state.tried < MOST_ARCHITECTURES and state.failed < MOST_FAILURES:
+            state.take(column)
+    if state.tried == 0:  # the relations allow neither extreme, and there is little else
+        state.judge(space.sample(state.rng))
+    return state.tried
 
-    def prefer_new(column: int) -> int:
-        groups = waiting[column]
-        return int(rng.choice(sorted(groups[0]))) if groups else anything(column)
 
-    def anything(column: int) -> int:
-        return int(rng.integers(len(decisions[column].options)))
+class _Cover:
+    """What has been tried, what has worked, and what is waiting."""
 
-    while made < MOST_ARCHITECTURES:
-        target = next((column for column, groups in enumerate(waiting) if groups), None)
-        if target is None:
-            if made == 0:  # a space without choices, or whose extremes no relation allows
-                yield space.sample(rng)
-            return
-        group = waiting[target][0]
+    def __init__(self, space: SearchSpace, works: Callable[[Architecture], bool], rng: np.random.Generator) -> None:
+        self.space = space
+        self.works = works
+        self.rng = rng
+        self.waiting = [_groups(decision) for decision in space.decisions]
+        self.good: list[set[int]] = [set() for _ in space.decisions]
+        self.tried = 0
+        self.failed = 0
+
+    def take_extreme(self, largest: bool) -> None:
+        extremes = [_extreme(decision, largest) for decision in self.space.decisions]
+        self.try_row({}, extremes.__getitem__)
+
+    def take(self, column: int) -> None:
+        """Try the next waiting option of a decision, if the relations allow it."""
+        group = self.waiting[column][0]
         for attempt in range(TRIES):
-            forced = {target: int(rng.choice(sorted(group)))}
-            _force_parents(decisions, target, forced, rng)
-            architecture = finish(_row(decisions, forced, anything if attempt else prefer_new))
-            if architecture is not None:
-                yield architecture
+            forced = {column: int(self.rng.choice(sorted(group)))}
+            self.force_parents(column, forced)
+            if self.try_row(forced, self.anything if attempt else self.preferred):
                 break
-        waiting[target] = [other for other in waiting[target] if other is not group]
+        self.waiting[column] = [other for other in self.waiting[column] if other is not group]
+
+    def try_row(self, forced: dict[int, int], choose: Callable[[int], int]) -> bool:
+        """Try the architecture in which `choose(column)` decides what is active and not forced; False: forbidden."""
+        row: list[int] = []
+        for column, decision in enumerate(self.space.decisions):
+            if not any(site is None or row[site[0]] in site[1] for site in decision.sites):
+                row.append(-1)
+            else:
+                row.append(forced[column] if column in forced else choose(column))
+        architecture = self.space.decode(np.array(row, dtype=np.int16))
+        if not self.space.satisfies(architecture):
+            return False
+        if self.judge(architecture):
+            for column, index in enumerate(row):
+                self.waiting[column] = [group for group in self.waiting[column] if index not in group]
+                if index >= 0:
+                    self.good[column].add(index)
+        return True
+
+    def judge(self, architecture: Architecture) -> bool:
+        self.tried += 1
+        worked = self.works(architecture)
+        self.failed += not worked
+        return worked
+
+    def force_parents(self, column: int, forced: dict[int, int]) -> None:
+        """Make `column` active by fixing options of the decisions above it."""
+        while None not in self.space.decisions[column].sites:
+            sites = [site for site in self.space.decisions[column].sites if site is not None]
+            parent, options = sites[int(self.rng.integers(len(sites)))]
+            forced[parent] = int(self.rng.choice(sorted(options)))
+            column = parent
+
+    def preferred(self, column: int) -> int:
+        if self.failed:
+            return int(self.rng.choice(sorted(self.good[column]))) if self.good[column] else self.anything(column)
+        groups = self.waiting[column]
+        return int(self.rng.choice(sorted(groups[0]))) if groups else self.anything(column)
+
+    def anything(self, column: int) -> int:
+        return int(self.rng.integers(len(self.space.decisions[column].options)))
 
 
 def _groups(decision: Decision) -> list[frozenset[int]]:
@@ -85,29 +128,7 @@ def _extreme(decision: Decision, largest: bool) -> int:
         option = decision.options[index]
         if isinstance(option, tuple):
             return len(option), index
-        return (float(option), 0) if isinstance(option, (int, float)) else (0.0, index)
+        return (float(option), index) if isinstance(option, (int, float)) else (0.0, index)
 
     indices = range(len(decision.options))
     return max(indices, key=size) if largest else min(indices, key=size)
-
-
-def _row(decisions: tuple[Decision, ...], forced: dict[int, int], choose: Callable[[int], int]) -> list[int]:
-    """A canonical row in which `choose(column)` decides what is active and not forced."""
-    row: list[int] = []
-    for column, decision in enumerate(decisions):
-        if not any(site is None or row[site[0]] in site[1] for site in decision.sites):
-            row.append(-1)
-        else:
-            row.append(forced[column] if column in forced else choose(column))
-    return row
-
-
-def _force_parents(
-    decisions: tuple[Decision, ...], column: int, forced: dict[int, int], rng: np.random.Generator
-) -> None:
-    """Make `column` active by fixing options of the decisions above it."""
-    while None not in decisions[column].sites:
-        sites = [site for site in decisions[column].sites if site is not None]
-        parent, options = sites[int(rng.integers(len(sites)))]
-        forced[parent] = int(rng.choice(sorted(options)))
-        column = parent

@@ -76,7 +76,7 @@ def instantiate(call: ModuleCall) -> nn.Module:
         module = call.target(**arguments)
     except Exception as error:
         raise call.fail(f"cannot be built: {one_line(error)}") from error
-    module.node_path = call.path
+    vars(module)["node_path"] = call.path
     return module
 
 

@@ -13,11 +13,13 @@ from nasengine.build.inference import Settings, infer, is_composition, make_expl
 from nasengine.build.module_call import ModuleCall, instantiate
 from nasengine.build.shapes import Shape
 from nasengine.build.types import parameters
-from nasengine.errors import InputError, Problem, nearest, one_of
+from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
+from nasengine.space.calls import check_call
 from nasengine.space.filling import Call, Filled
 from nasengine.space.holes import ListOf, MapOf, Node, Value
 from nasengine.space.space import SearchSpace
+from nasengine.space.yaml import YamlMapping, from_plain
 
 
 def build(
@@ -134,16 +136,19 @@ def check_overrides(space: SearchSpace, network: Mapping[str, Any] | None) -> No
     type_name = root.type_name if isinstance(root, MapOf) else None
     if type_name is None:
         raise InputError("the arguments of a network cannot be replaced where its type is itself a choice")
-    known = parameters(target_of(Call(type_name, {}, "network", root.mark, {})))
-    problems = []
-    for name in network:
-        if name not in known.named and not known.takes_any:
-            expected = f"expected {one_of(known.named)}{nearest(name, known.named)}"
-            problems.append(
-                Problem(f"the network {type_name!r} of {space.name} has no argument {name!r}", None, expected)
-            )
-        elif name in entries and _has_hole(entries[name]):
-            problems.append(Problem(f"network.{name} of {space.name} is searched, so no phase can replace it"))
+    target = target_of(Call(type_name, {}, "network", root.mark, {}))
+    problems = [
+        Problem(f"network.{name} of {space.name} is searched, so no phase can replace it")
+        for name in network
+        if name in entries and _has_hole(entries[name])
+    ]
+    written = from_plain(dict(network), "network")
+    assert isinstance(written, YamlMapping)
+    # What is not replaced keeps its value, so nothing is missing.
+    wrong = check_call(
+        written, target, where=f"network of {space.name}", name=type_name, inferred=parameters(target).named, own=()
+    )
+    problems += [Problem(problem.message, None, problem.expected) for problem in wrong]
     if problems:
         raise InputError(problems)
 

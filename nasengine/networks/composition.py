@@ -9,6 +9,7 @@ Shapes:  N batch   C channels   H, W height, width
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,10 @@ class Parallel(nn.Module):
     """
 
     def __init__(
-        self, branches: Sequence[nn.Module | None] | Mapping[str, nn.Module | None], *, join: str = "concat"
+        self,
+        branches: Sequence[nn.Module | None] | Mapping[str, nn.Module | None],
+        *,
+        join: Literal["concat", "add"] = "concat",
     ) -> None:
         super().__init__()
         if join not in ("concat", "add"):
@@ -113,7 +117,9 @@ class Cell(nn.Module):
         ValueError: a name that is no edge of such a graph, or an unknown output.
     """
 
-    def __init__(self, edges: Mapping[str, nn.Module | None], *, nodes: int, output: str = "last") -> None:
+    def __init__(
+        self, edges: Mapping[str, nn.Module | None], *, nodes: int, output: Literal["last", "concat"] = "last"
+    ) -> None:
         super().__init__()
         if output not in ("last", "concat"):
             raise ValueError(f"output must be 'last' or 'concat', got {output!r}")

@@ -11,7 +11,7 @@ Sources: [ResNet] He et al., CVPR 2016, arXiv 1512.03385
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -54,16 +54,16 @@ class ResidualNetwork(nn.Module):
         classes: int,
         *,
         widths: list[int],
-        block: str = "basic",
-        stem: str = "conv_3x3",
+        block: Literal["basic", "bottleneck"] = "basic",
+        stem: Literal["conv_3x3", "conv_7x7_pool"] = "conv_3x3",
         stem_width: int = 64,
-        downsample: str = "stride",
+        downsample: Literal["max_pool", "stride"] = "stride",
         downsample_at: list[int],
         norm: dict[str, Any] | None = None,
         inner_norm: dict[str, Any] | None = None,
         activation: str = "relu",
         zero_last_norm: bool = False,
-        initial_weights: str = "default",
+        initial_weights: Literal["default", "kaiming_fan_out"] = "default",
     ) -> None:
         super().__init__()
         for argument, word, words in (

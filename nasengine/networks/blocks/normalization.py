@@ -13,7 +13,7 @@ Sources: [BN] Ioffe, Szegedy, ICML 2015, arXiv 1502.03167
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class BatchNorm(nn.BatchNorm2d):
         in_channels: int,
         *,
         affine: bool = True,
-        statistics: str = "running",
+        statistics: Literal["running", "batch"] = "running",
         momentum: float = 0.1,
         epsilon: float = 1e-5,
     ) -> None:

@@ -48,6 +48,9 @@ class AveragePool(nn.AvgPool2d):
 class GlobalAveragePool(nn.Module):
     """Mean over all pixels: a feature map becomes a vector."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C)."""
         return x.mean((2, 3))

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 class Identity(nn.Module):
     """Hands on what it gets."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same shape."""
         return x
@@ -50,6 +53,9 @@ class Subsample(nn.Module):
 
 class Flatten(nn.Module):
     """Makes one vector of each image."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, …) to (N, product of the rest)."""
