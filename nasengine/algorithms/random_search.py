@@ -41,7 +41,7 @@ class RandomSearch(Algorithm):
                 if architecture not in self._proposed:
                     self._proposed.add(architecture)
                     return Candidate(architecture)
-            if self.domain.space.size() > SMALL_SPACE:
+            if self.domain.space.size(architecture_part=True) > SMALL_SPACE:
                 return Candidate(architecture)
             self._left = [other for other in self.domain.enumerate() if other not in self._proposed]
         if not self._left:

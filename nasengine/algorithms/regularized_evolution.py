@@ -13,7 +13,7 @@ import numpy as np
 
 from nasengine.algorithms.algorithm import Algorithm
 from nasengine.errors import InputError, Problem, nearest, one_of
-from nasengine.objectives import Losses, Objective, dominates, losses
+from nasengine.objectives import Losses, Objective, losses
 from nasengine.records import Architecture, Candidate, Trial
 from nasengine.space.domain import Domain
 
@@ -89,8 +89,12 @@ class RegularizedEvolution(Algorithm):
 
     def _parent(self, rng: np.random.Generator) -> Trial:
         drawn = rng.integers(len(self._living), size=self.tournament)
-        contestants = [self._living[int(index)] for index in dict.fromkeys(drawn.tolist())]
-        best = [trial for own, trial in contestants if not any(dominates(other, own) for other, _ in contestants)]
+        contestants = [self._living[index] for index in dict.fromkeys(drawn.tolist())]
+        points = np.array([point for point, _ in contestants])  # (contestants, d)
+        nowhere_worse = np.all(points[None] <= points[:, None], axis=2)  # [i, j]: j is nowhere worse than i
+        somewhere_better = np.any(points[None] < points[:, None], axis=2)
+        beaten = np.any(nowhere_worse & somewhere_better, axis=1).tolist()
+        best = [trial for (_, trial), lost in zip(contestants, beaten, strict=True) if not lost]
         return best[int(rng.integers(len(best)))]
 
 

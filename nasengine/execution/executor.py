@@ -8,6 +8,7 @@ traceback. What goes wrong in making the evaluator is everybody's problem and is
 from __future__ import annotations
 
 import math
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -88,6 +89,16 @@ def measure(evaluator: EvaluatesJobs, jobs: Sequence[Job]) -> Iterator[Result]:
         return
     for trial in waiting:
         yield Result(trial, "failed", reason="the evaluator gave no result for this trial")
+
+
+def set_torch_threads(threads: int) -> int | None:
+    """Fix the number of threads that torch computes with, if torch is loaded; returns what it was."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    before = int(torch.get_num_threads())
+    torch.set_num_threads(threads)
+    return before
 
 
 def failure(trial: int, error: BaseException, seconds: float = 0.0) -> Result:

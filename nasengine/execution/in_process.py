@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 
-from nasengine.execution.executor import EvaluatesJobs, MakeEvaluator, measure
+from nasengine.execution.executor import EvaluatesJobs, MakeEvaluator, measure, set_torch_threads
 from nasengine.records import Job, Result
 
 
@@ -17,12 +17,14 @@ class InProcess:
         make: makes the evaluator, when the first result is asked for.
         group: how many jobs the evaluator is handed at once; more than one only pays where it measures many
             together faster than one by one.
+        threads: of torch while this executor is open; one, as in the workers of the local pool, since the last
+            bits of a gradient depend on it. None leaves it as it is.
 
     Has no time limit for a trial, and a crash of the evaluator's native code ends the process: for either use
     the local pool.
     """
 
-    def __init__(self, make: MakeEvaluator, *, group: int = 1) -> None:
+    def __init__(self, make: MakeEvaluator, *, group: int = 1, threads: int | None = 1) -> None:
         if group < 1:
             raise ValueError(f"need at least one job in a group, got {group=}")
         self._make = make
@@ -30,6 +32,8 @@ class InProcess:
         self._waiting: deque[Job] = deque()
         self._handed = 0
         self._group = group
+        self._threads = threads
+        self._threads_before: int | None = None
 
     @property
     def capacity(self) -> int:
@@ -46,6 +50,8 @@ class InProcess:
         while self._waiting:
             if self._evaluator is None:
                 self._evaluator = self._make()
+                if self._threads is not None:
+                    self._threads_before = set_torch_threads(self._threads)
             jobs = [self._waiting.popleft() for _ in range(min(self._group, len(self._waiting)))]
             self._handed = len(jobs)
             for result in measure(self._evaluator, jobs):
@@ -56,6 +62,9 @@ class InProcess:
     def close(self) -> None:
         self._waiting.clear()
         self._handed = 0
+        if self._threads_before is not None:
+            set_torch_threads(self._threads_before)
+            self._threads_before = None
 
     def __enter__(self) -> InProcess:
         return self

@@ -24,7 +24,6 @@ from nasengine.execution import worker
 from nasengine.execution.executor import MakeEvaluator
 from nasengine.records import Job, Result
 
-START_UP_LIMIT_S = 300.0
 LOST_BEFORE_GIVING_UP = 2
 
 
@@ -114,7 +113,7 @@ class LocalPool:
         if isinstance(error, worker.UnusableWorkerError):
             raise _refused(error)
         del self._running[job.trial]
-        if isinstance(error, (BrokenProcessPool, RuntimeError)):
+        if isinstance(error, BrokenProcessPool):
             # The worker died before it took the job, or at the very moment it did: nobody can tell which.
             slot.restart()
             self._lost[job.trial] = self._lost.get(job.trial, 0) + 1
@@ -162,7 +161,7 @@ class _Slot:
             max_workers=1, initializer=worker.start, initargs=self._initial, context=get_context("spawn")
         )
         with _interrupts_blocked():
-            future = self._pool.schedule(worker.ready, timeout=START_UP_LIMIT_S)
+            future = self._pool.schedule(worker.ready)
         future.add_done_callback(lambda done: self._arrivals.put((self, None, done)))
 
     def run(self, job: Job, timeout_s: float | None) -> None:
@@ -170,7 +169,7 @@ class _Slot:
             future = self._pool.schedule(worker.run_job, args=[json.dumps(job.to_json())], timeout=timeout_s)
         except RuntimeError as error:  # the worker died while it had nothing to do
             future = Future()
-            future.set_exception(error)
+            future.set_exception(BrokenProcessPool(str(error)))
         future.add_done_callback(lambda done: self._arrivals.put((self, job, done)))
 
     def restart(self) -> None:

@@ -10,13 +10,12 @@ import json
 import os
 import pickle
 import signal
-import sys
 import threading
 import traceback
 from multiprocessing import connection, parent_process
 
 from nasengine.errors import InputError
-from nasengine.execution.executor import EvaluatesJobs, measure
+from nasengine.execution.executor import EvaluatesJobs, measure, set_torch_threads
 from nasengine.records import Job
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -44,9 +43,7 @@ def start(make: bytes, threads: int) -> None:
     except (Exception, SystemExit) as error:
         problem = error if isinstance(error, InputError) else None
         _unusable = UnusableWorkerError(f"{type(error).__name__}: {error}", traceback.format_exc(), problem)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(threads)
+    set_torch_threads(threads)
 
 
 def ready() -> int:

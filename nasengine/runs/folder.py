@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -78,14 +79,12 @@ class RunLock:
 
     def __init__(self, folder: Path) -> None:
         self._handle: int | None = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _try_lock(self._handle):
             holder = _read_pid(self._handle)
             os.close(self._handle)
             self._handle = None
             who = f"the process with pid {holder}" if holder else "another process"
-            raise RunError(f"{folder} is being written by {who}; wait for it to end, or stop it") from None
+            raise RunError(f"{folder} is being written by {who}; wait for it to end, or stop it")
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 
@@ -102,6 +101,18 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _try_lock(handle: int) -> bool:
+    """Try for half a second: `lock_holder` of a reader takes a shared lock for a moment."""
+    for _ in range(10):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def lock_holder(folder: Path | str) -> int | None:

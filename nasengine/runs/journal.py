@@ -94,12 +94,13 @@ class Journal:
         try:
             self.path = self.folder / JOURNAL_NAME
             self._histories = self._recover()
+            self._stale = False
             self._file = open(self.path, "ab")  # noqa: SIM115 (closed by close)
+            self._synced = time.monotonic()
             if self._file.tell() == 0:
                 self._write(header.line())
                 self._sync()
                 sync_folder(self.folder)
-            self._synced = time.monotonic()
         except BaseException:
             self._lock.release()
             raise
@@ -118,7 +119,9 @@ class Journal:
         return dict(contents.phases)
 
     def history(self, phase: str) -> History:
-        """What the journal held of this phase when it was opened."""
+        """What the journal holds of this phase now."""
+        if self._stale:
+            self._histories, self._stale = dict(read_journal(self.path).phases), False
         return self._histories.get(phase, History())
 
     def asked(
@@ -133,11 +136,11 @@ class Journal:
         self._write(Finished(phase, result, elapsed_s).line())
 
     def _write(self, line: str) -> None:
+        self._stale = True
         try:
             self._file.write(line.encode())
             self._file.flush()
-            now = time.monotonic()
-            if now - getattr(self, "_synced", now) >= SYNC_EVERY_S:
+            if time.monotonic() - self._synced >= SYNC_EVERY_S:
                 self._sync()
         except OSError as error:
             raise RunError(f"{self.path} cannot be written: {error.strerror}") from error

@@ -60,9 +60,12 @@ class Domain:
         )
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture | None:
-        """An acceptable architecture one mutation away; None if none of 100 mutants was acceptable."""
+        """An acceptable architecture one mutation away; None if there is none, or none among 100 mutants."""
         for _ in range(MUTATION_TRIES):
-            mutant = self.space.mutate(architecture, rng)
+            try:
+                mutant = self.space.mutate(architecture, rng)
+            except InputError:  # nothing can be changed, or no change keeps the relations
+                return None
             if self.accepts(mutant):
                 return mutant
         return None
