@@ -6,6 +6,7 @@ What needs torch or the paths of choices (types and arguments, shapes, known arc
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 
 from nasengine.errors import Mark
@@ -113,7 +114,9 @@ def _root(mapping: YamlMapping, problems: Problems) -> str | None:
         mark: Mark = mapping.key_marks["proxy"]
         problems.add("the space has a network and a proxy", mark, "expected one of the two")
     if not found:
-        problems.add("the space has no 'network'", mapping.mark, "expected a key 'network' (or 'proxy')")
+        unknown = [key for key in mapping.entries if key not in KEYS]
+        if not any(difflib.get_close_matches(root, unknown, n=1) for root in ROOTS):
+            problems.add("the space has no 'network'", mapping.mark, "expected a key 'network' (or 'proxy')")
         return None
     return found[0]
 

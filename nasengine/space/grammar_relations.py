@@ -45,8 +45,10 @@ def read_relations(node: YamlNode, checks: Checks) -> tuple[Relation, ...]:
             if paths:
                 relations.append(Relation("sum", paths, mapping.mark, low=low, high=high))
         else:
-            checks.keys(mapping, where, ("order", "is", "sum", "min", "max"))
-            checks.problems.add(f"{where} is no relation", mapping.mark, f"expected {forms}")
+            known = ("order", "is", "sum", "min", "max")
+            checks.keys(mapping, where, known)
+            if all(key in known for key in mapping.entries):
+                checks.problems.add(f"{where} is no relation", mapping.mark, f"expected {forms}")
     return tuple(relations)
 
 
