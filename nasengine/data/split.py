@@ -19,7 +19,7 @@ class SplitSettings:
     """How much of the training part is held out for validation.
 
     Args:
-        validation: share of every class, 0 … 0.9.
+        validation: share of every class, from 0 to below 1.
         held_out_per_class: so many images of every class instead; None: by share.
         limit: use at most so many training images (of all classes alike) before splitting; None: all.
         seed: of the division.
@@ -31,9 +31,9 @@ class SplitSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.validation <= 0.9:
+        if not 0 <= self.validation < 1:
             found = f"data.validation is {self.validation!r}"
-            raise InputError(Problem(found, expected="expected a share of the training images, 0 … 0.9"))
+            raise InputError(Problem(found, expected="expected a share of the training images, from 0 to below 1"))
         for name, value in (("held_out_per_class", self.held_out_per_class), ("limit", self.limit)):
             if value is not None and value < 1:
                 raise InputError(Problem(f"data.{name} is {value!r}", expected="expected at least 1, or nothing"))

@@ -95,7 +95,7 @@ def load_materials(plan: Mapping[str, Any]) -> Materials:
     space = space_from_mapping(plan["space"])
     task = make_task(space)
     settings = {key: data[key] for key in SPLIT_KEYS if data.get(key) is not None}
-    split_settings = call_checked(SplitSettings, settings, where="data")
+    split_settings = call_checked(SplitSettings, settings, where="the data", name="the split")
     dataset = load_data(
         data.get("name") or DEFAULT_DATASET,
         data.get("folder"),

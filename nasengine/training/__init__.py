@@ -8,7 +8,7 @@ from __future__ import annotations
 from nasengine.training.augmentation import AUGMENTATIONS, Augmentation, make_augmentation
 from nasengine.training.batches import Normalize
 from nasengine.training.checkpoint import CheckpointFolder, save_tensors
-from nasengine.training.components import call_checked, check_arguments, make_component
+from nasengine.training.components import call_checked, make_component
 from nasengine.training.device import choose_device
 from nasengine.training.evaluation import evaluate
 from nasengine.training.loop import EpochRecord, TrainingReport, train
@@ -31,7 +31,6 @@ __all__ = [
     "TrainingReport",
     "TrainingSettings",
     "call_checked",
-    "check_arguments",
     "choose_device",
     "evaluate",
     "make_augmentation",

@@ -62,12 +62,12 @@ def deterministic_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
 
     Needs CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment before the first use of cuBLAS.
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or not wanted:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(wanted)
-    torch.backends.cudnn.benchmark = not wanted
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:

@@ -83,7 +83,7 @@ def training_settings(plain: Mapping[str, object]) -> TrainingSettings:
                 expected = f"expected {one_of(TRAINING_KEYS)}{nearest(key, TRAINING_KEYS)}"
                 problems.append(Problem(f"unknown training setting {key!r}", expected=expected))
             else:
-                call_checked(TrainingSettings, {key: value}, where="training")
+                call_checked(TrainingSettings, {key: value}, where="the training", name="the settings")
                 made[key] = value
         except InputError as error:
             problems += error.problems

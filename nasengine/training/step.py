@@ -71,18 +71,21 @@ class TrainingStep:
 
 
 class GraphedStep(TrainingStep):
-    """The same on a GPU, replaying the passes as one CUDA graph from the fifth step on.
+    """The same on a GPU, replaying the passes as one CUDA graph after a few eager steps.
 
-    All batches must have one shape, and the network must do the same work in every step.
+    All batches must have one shape, and the network must do the same work in every step. A network that waits for
+    the device in its passes (a decision that depends on a tensor's values) cannot be captured; the last eager step
+    finds that out, and such a network goes on eagerly.
     """
 
     graph: torch.cuda.CUDAGraph | None = None
     eager_steps = 0
+    capturable = True
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
         """Train on (B, C, H, W) uint8 images and (B,) labels."""
-        if self.eager_steps < WARM_UP_STEPS:
-            self._warm_up(images, labels)
+        if self.eager_steps < WARM_UP_STEPS or not self.capturable:
+            self._step_eagerly(images, labels)
             return
         if self.graph is None:
             self._capture(images, labels)
@@ -92,14 +95,36 @@ class GraphedStep(TrainingStep):
         self.graph.replay()
         self.update()
 
-    def _warm_up(self, images: Tensor, labels: Tensor) -> None:
-        """An ordinary step on a side stream, as capture asks for."""
+    def _step_eagerly(self, images: Tensor, labels: Tensor) -> None:
+        """An ordinary step; on a side stream while there may be a capture after it, as capture asks for."""
+        self.eager_steps += 1
+        if not self.capturable:
+            super().__call__(images, labels)
+            return
+        if self.eager_steps == WARM_UP_STEPS:
+            self.capturable = not self._waits_for_device(images)
         stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             super().__call__(images, labels)
         torch.cuda.current_stream(self.device).wait_stream(stream)
-        self.eager_steps += 1
+
+    def _waits_for_device(self, images: Tensor) -> bool:
+        """Whether a forward pass makes the processor wait for the device. Changes neither weights nor statistics."""
+        mode = torch.cuda.get_sync_debug_mode()
+        copy = {name: value.clone() for name, value in self.network.state_dict().items()}
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            with torch.no_grad(), autocast(self.dtype, self.device):
+                self.network(self.normalize(images))
+            return False
+        except RuntimeError as error:
+            if "synchroniz" not in str(error):
+                raise
+            return True
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+            self.network.load_state_dict(copy)
 
     def _capture(self, images: Tensor, labels: Tensor) -> None:
         """Record the passes; nothing is computed yet. Gradients made in here belong to the graph and are kept."""
