@@ -30,9 +30,7 @@ class _WithoutInitialWeights(TorchFunctionMode):
         return function(*arguments, **(keywords or {}))
 
 
-def costs(
-    space: SearchSpace, architecture: Architecture, *, network: Mapping[str, Any] | None = None
-) -> Costs:
+def costs(space: SearchSpace, architecture: Architecture, *, network: Mapping[str, Any] | None = None) -> Costs:
     """What an architecture's network costs, at batch 1 on the task's input.
 
     Args:

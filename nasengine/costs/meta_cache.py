@@ -20,20 +20,20 @@ _results: dict[Hashable, tuple[bool, tuple[_Result, ...]] | None] = {}
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
 
 
-class _Unhashable(Exception):
+class _NoKeyError(Exception):
     """An argument that a key cannot hold."""
 
 
 def _key(value: Any) -> Hashable:
     if isinstance(value, Tensor):
         if value.device.type != "meta" or type(value) not in (Tensor, torch.nn.Parameter):
-            raise _Unhashable
+            raise _NoKeyError
         return tuple(value.shape), value.stride(), value.dtype
     if isinstance(value, (list, tuple)):
         return tuple(map(_key, value))
     if isinstance(value, _PLAIN):
         return type(value), value
-    raise _Unhashable
+    raise _NoKeyError
 
 
 def run(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
@@ -42,7 +42,7 @@ def run(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> 
         return function(*arguments, **keywords)
     try:
         key = (function, _key(arguments), tuple((name, _key(value)) for name, value in sorted(keywords.items())))
-    except _Unhashable:
+    except _NoKeyError:
         return function(*arguments, **keywords)
     if key not in _results:
         output = function(*arguments, **keywords)
@@ -54,9 +54,7 @@ def run(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> 
     if found is None:
         return function(*arguments, **keywords)
     single, results = found
-    made = tuple(
-        torch.empty_strided(shape, stride, dtype=dtype, device="meta") for shape, stride, dtype in results
-    )
+    made = tuple(torch.empty_strided(shape, stride, dtype=dtype, device="meta") for shape, stride, dtype in results)
     return made[0] if single else made
 
 

@@ -1,0 +1,330 @@
+"""Finds on which decisions each part of a network depends, by trial, and tabulates the parts.
+
+Nothing is declared: `measure` prices an architecture part by part, and two architectures that agree on all
+decisions a part is thought to depend on, but in which that part costs differently, are a *conflict*. Walking from
+one of them to the other, a decision at a time, by bisection, ends at a decision that moves the part; it joins the
+part's scope. First, a few architectures are changed in one decision at a time, which finds most; then every
+combination of every scope is measured, many combinations by one architecture; then random architectures are
+predicted until `in_a_row` of them were exact. Each conflict on the way is resolved at once, so scopes only grow
+towards the truth, in the worst case to all decisions.
+
+A part whose combinations are too many to measure makes its whole family of costs *wide*: it is left without tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nasengine.errors import BuildError
+from nasengine.space.decisions import Decision
+from nasengine.space.tables import LARGEST_TABLE, UNKNOWN, Matrix, Table, combinations, complete
+
+Amounts = tuple[int, ...]
+Part = tuple[str, Hashable]  # family of costs, name of the part
+Measure = Callable[[Matrix], Mapping[Part, Amounts]]
+
+TRIES = 3  # of measuring a combination in different architectures, before it is taken for impossible
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What is known of one part: its decisions, and for each combination an observation that shows it."""
+
+    decisions: tuple[int, ...] = ()
+    entries: dict[tuple[int, ...], int] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+
+
+class Discovery:
+    """Scopes and tables of the parts of a space.
+
+    Args:
+        decisions: of the space.
+        measure: row (D,) -> {part: amounts}; a part that is absent costs nothing. Raises BuildError where an
+            architecture has no network.
+        draw: rng -> row (D,), an architecture of the space.
+        limit: combinations of one scope that may be measured.
+        seed: of every draw.
+    """
+
+    def __init__(
+        self,
+        decisions: Sequence[Decision],
+        measure: Measure,
+        draw: Callable[[np.random.Generator], Matrix],
+        *,
+        limit: int = 3000,
+        seed: int = 0,
+    ) -> None:
+        self.decisions, self.measure, self.draw, self.limit = decisions, measure, draw, limit
+        self.rng = np.random.default_rng([seed, len(decisions)])
+        self.rows: list[list[int]] = []
+        self.seen: list[Mapping[Part, Amounts]] = []
+        self.known: dict[bytes, int] = {}
+        self.scopes: dict[Part, _Scope] = {}
+        self.wide: dict[str, str] = {}
+        self.impossible: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+        self._combinations: dict[tuple[int, ...], Matrix] = {}
+
+    @property
+    def measured(self) -> int:
+        """How many architectures have been measured."""
+        return len(self.rows)
+
+    def run(self, *, bases: int = 2, in_a_row: int = 200) -> None:
+        """Find all scopes and measure all combinations.
+
+        Args:
+            bases: architectures that are changed in one decision at a time.
+            in_a_row: random architectures predicted exactly, one after the other, before tables are trusted.
+        """
+        for base in self._bases(bases):
+            self._perturb(base)
+        for _ in range(10):
+            self._observe(self.draw(self.rng))
+        self._drop_what_children_say()
+        exact = 0
+        while exact < in_a_row:
+            self._fill()
+            if not self.scopes:
+                return
+            before = self._version()
+            self._observe(self.draw(self.rng))
+            exact = exact + 1 if self._version() == before else 0
+
+    def tables(self, family: str, amounts: int) -> list[list[Table]]:
+        """For each of the amounts of a family, the tables of its parts, those of equal scope together.
+
+        Args:
+            family: must not be wide.
+            amounts: how many numbers `measure` gives for a part of this family.
+        """
+        groups: dict[tuple[int, ...], list[Part]] = {}
+        for part, scope in self.scopes.items():
+            if part[0] == family:
+                groups.setdefault(scope.decisions, []).append(part)
+        return [[self._table(scope, parts, i) for scope, parts in groups.items()] for i in range(amounts)]
+
+    def _table(self, scope: tuple[int, ...], parts: Sequence[Part], index: int) -> Table:
+        entries = self.scopes[parts[0]].entries
+        array = np.full([len(self.decisions[i].options) + 1 for i in scope], UNKNOWN, np.int64)
+        together = max if parts[0][0] == "max" else sum
+        for key, observation in entries.items():
+            seen = self.seen[observation]
+            array[tuple(k + 1 for k in key)] = together(seen[part][index] if part in seen else 0 for part in parts)
+        return Table(scope, array)
+
+    # --- observing -----------------------------------------------------------------------------------------------
+
+    def _observe(self, row: Matrix) -> int:
+        """Measure a row unless it has been, and resolve what it contradicts; its number."""
+        number = self._measured(row)
+        while True:
+            conflict = next(self._conflicts(number), None)
+            if conflict is None:
+                return number
+            self._resolve(*conflict)
+
+    def _measured(self, row: Matrix) -> int:
+        key = row.astype(np.int16).tobytes()
+        if key in self.known:
+            return self.known[key]
+        parts = {part: amounts for part, amounts in self.measure(row).items() if part[0] not in self.wide}
+        number = len(self.rows)
+        self.known[key] = number
+        self.rows.append(row.tolist())
+        self.seen.append(parts)
+        for part in parts:
+            if part not in self.scopes:
+                self.scopes[part] = _Scope(entries={(): 0})
+        return number
+
+    def _conflicts(self, number: int) -> Iterator[tuple[Part, int, int]]:
+        row, seen = self.rows[number], self.seen[number]
+        for part, scope in list(self.scopes.items()):
+            key = tuple([row[i] for i in scope.decisions])
+            other = scope.entries.setdefault(key, number)
+            if other != number and self.seen[other].get(part) != seen.get(part):
+                yield part, other, number
+
+    def _resolve(self, part: Part, one: int, other: int) -> None:
+        """Add decisions to the part's scope until all that was observed of it agrees."""
+        scope = self.scopes[part]
+        conflict: tuple[int, int] | None = (one, other)
+        while conflict is not None:
+            self._extend(part, self._separating(part, *conflict))
+            conflict = None
+            for number, row in enumerate(self.rows):
+                key = tuple([row[i] for i in scope.decisions])
+                first = scope.entries.setdefault(key, number)
+                if first != number and self.seen[first].get(part) != self.seen[number].get(part):
+                    conflict = first, number
+                    break
+
+    def _extend(self, part: Part, found: Iterable[int]) -> None:
+        scope = self.scopes[part]
+        scope.decisions = tuple(sorted({*scope.decisions, *found}))
+        scope.entries = {}
+        for number, row in enumerate(self.rows):
+            scope.entries.setdefault(tuple([row[i] for i in scope.decisions]), number)
+
+    def _separating(self, part: Part, one: int, other: int) -> list[int]:
+        """A decision outside the scope that moves the part, on the way from one row to another."""
+        start, end = np.array(self.rows[one], np.int16), np.array(self.rows[other], np.int16)
+        low, high = 0, len(self.decisions)
+        first = self.seen[one].get(part)
+        try:
+            while high - low > 1:
+                middle = (low + high) // 2
+                between = np.concatenate([end[:middle], start[middle:]])
+                number = self._measured(complete(self.decisions, [between, end, start], self.rng))
+                if self.seen[number].get(part) != first:
+                    high = middle
+                else:
+                    low = middle
+        except BuildError:
+            low = -1
+        if low in self.scopes[part].decisions or low < 0:
+            return [i for i in range(len(self.decisions)) if start[i] != end[i]]
+        return [low]
+
+    # --- finding scopes ------------------------------------------------------------------------------------------
+
+    def _bases(self, count: int) -> list[Matrix]:
+        """Of some drawn rows, those that answer most decisions, so that together all are answered if possible."""
+        drawn = [self.draw(self.rng) for _ in range(64)]
+        taken: list[Matrix] = []
+        answered = np.zeros(len(self.decisions), bool)
+        while drawn and len(taken) < 2 * count:
+            best = max(range(len(drawn)), key=lambda i: int(((drawn[i] >= 0) & ~answered).sum()))
+            if len(taken) >= count and not ((drawn[best] >= 0) & ~answered).any():
+                break
+            answered |= drawn[best] >= 0
+            taken.append(drawn.pop(best))
+        return taken
+
+    def _perturb(self, base: Matrix) -> None:
+        """Change one decision at a time, children before parents, so that a part depends on the nearest cause."""
+        here = self._observe(base)
+        for index in reversed(range(len(self.decisions))):
+            options = len(self.decisions[index].options)
+            if base[index] < 0 or options < 2:
+                continue
+            changed = base.copy()
+            changed[index] = (base[index] + self.rng.integers(1, options)) % options
+            try:
+                there = self._measured(complete(self.decisions, [changed], self.rng))
+            except BuildError:
+                continue
+            before, after = self.rows[here], self.rows[there]
+            for part, scope in self.scopes.items():
+                moved = self.seen[here].get(part) != self.seen[there].get(part)
+                if moved and all(before[i] == after[i] for i in scope.decisions):
+                    self._extend(part, [index])
+
+    def _drop_what_children_say(self) -> None:
+        """Drop decisions that tell nothing the rest of the scope does not: a parent whose child shows it."""
+        for part, scope in self.scopes.items():
+            for index in sorted(scope.decisions, key=lambda i: -len(self.decisions[i].options)):
+                rest = tuple(i for i in scope.decisions if i != index)
+                above = {site[0] for i in rest for site in self.decisions[i].sites if site}
+                if index in above and self._agrees(part, rest):
+                    scope.decisions = rest
+                    self._extend(part, [])
+
+    def _agrees(self, part: Part, decisions: tuple[int, ...]) -> bool:
+        entries: dict[tuple[int, ...], Amounts | None] = {}
+        for row, seen in zip(self.rows, self.seen, strict=True):
+            amounts = seen.get(part)
+            if entries.setdefault(tuple([row[i] for i in decisions]), amounts) != amounts:
+                return False
+        return True
+
+    # --- measuring every combination -----------------------------------------------------------------------------
+
+    def _version(self) -> int:
+        """Changes when a scope does."""
+        return sum(len(scope.decisions) + 1 for scope in self.scopes.values())
+
+    def _fill(self) -> None:
+        """Measure until every scope has every combination, each time as many at once as one row can hold."""
+        version, missing = -1, {}
+        tries: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+        while True:
+            if version != self._version():
+                missing = self._missing()
+                version = self._version()
+            if not missing:
+                return
+            row, chosen = self._covering(missing)
+            try:
+                self._observe(row)
+            except BuildError:
+                for scope in chosen:
+                    key = scope, tuple(row[list(scope)].tolist())
+                    tries[key] = tries.get(key, 0) + 1
+                    if tries[key] < TRIES:
+                        continue
+                    self.impossible.add(key)
+                    missing = _without(missing, scope, row)
+            for scope in list(missing):
+                if row.tobytes() in self.known:
+                    missing = _without(missing, scope, row)
+
+    def _missing(self) -> dict[tuple[int, ...], Matrix]:
+        """For each scope, rows that show its combinations not yet seen."""
+        representatives: dict[tuple[int, ...], Part] = {}
+        for part, scope in list(self.scopes.items()):
+            if part[0] not in self.wide:
+                representatives.setdefault(scope.decisions, part)
+        missing = {}
+        for decisions, part in representatives.items():
+            try:
+                rows = self._all(decisions)
+            except OverflowError as error:
+                self._give_up(part[0], f"{part[1]} depends on {len(decisions)} decisions together ({error})")
+                return self._missing()
+            entries = self.scopes[part].entries
+            keys = map(tuple, rows[:, list(decisions)].tolist())
+            new = [key not in entries and (decisions, key) not in self.impossible for key in keys]
+            if any(new):
+                missing[decisions] = rows[new]
+        return missing
+
+    def _all(self, scope: tuple[int, ...]) -> Matrix:
+        if scope not in self._combinations:
+            if math.prod(len(self.decisions[i].options) + 1 for i in scope) > LARGEST_TABLE:
+                raise OverflowError(f"more than {LARGEST_TABLE} numbers")
+            self._combinations[scope] = combinations(self.decisions, scope, self.limit)
+        return self._combinations[scope]
+
+    def _give_up(self, family: str, reason: str) -> None:
+        self.wide[family] = reason
+        self.scopes = {part: scope for part, scope in self.scopes.items() if part[0] != family}
+        self.seen = [{p: a for p, a in seen.items() if p[0] != family} for seen in self.seen]
+
+    def _covering(self, missing: Mapping[tuple[int, ...], Matrix]) -> tuple[Matrix, list[tuple[int, ...]]]:
+        """A row that shows a missing combination of as many scopes as fit together."""
+        partial = np.full(len(self.decisions), -2, np.int16)
+        chosen = []
+        for scope in sorted(missing, key=lambda scope: -len(missing[scope])):
+            rows = missing[scope]
+            fits = np.flatnonzero(((rows == partial) | (rows == -2) | (partial == -2)).all(axis=1))
+            if len(fits):
+                row = rows[self.rng.choice(fits)]
+                partial = np.where(row == -2, partial, row).astype(np.int16)
+                chosen.append(scope)
+        return complete(self.decisions, [partial], self.rng), chosen
+
+
+def _without(
+    missing: dict[tuple[int, ...], Matrix], scope: tuple[int, ...], row: Matrix
+) -> dict[tuple[int, ...], Matrix]:
+    """The same without the combination that a row shows; scopes with nothing missing are left out."""
+    columns = list(scope)
+    rest = missing[scope][(missing[scope][:, columns] != row[columns]).any(axis=1)] if columns else missing[scope][:0]
+    return {**missing, scope: rest} if len(rest) else {other: rows for other, rows in missing.items() if other != scope}
