@@ -24,8 +24,8 @@ def check(
 ) -> None:
     """Check files: every error with line and column.
 
-    FILE is a space or a strategy. Ends with exit code 0 if there is none and 2 otherwise. A space is checked twice: its grammar, then every
-    type, argument and shape of its networks.
+    FILE is a space or a strategy. Ends with exit code 0 if all is well, 2 otherwise. A space is checked twice:
+    its grammar, then every type, argument and shape of its networks.
 
     \b
     nasengine check my_space.yaml

@@ -82,8 +82,8 @@ def count(value: int) -> str:
 
 
 def number(value: float) -> str:
-    """A measurement in at most six digits; large whole numbers in full."""
-    return f"{value:,.0f}" if abs(value) >= 1e4 and float(value).is_integer() else f"{value:.6g}"
+    """A measurement in four digits; large whole numbers in full."""
+    return f"{value:,.0f}" if abs(value) >= 1e4 and float(value).is_integer() else f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:

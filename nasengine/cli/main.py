@@ -9,6 +9,8 @@ import typer
 from nasengine import __version__
 from nasengine.cli.checking import check, strategies
 from nasengine.cli.console import say
+from nasengine.cli.runs import export, retrain, status
+from nasengine.cli.searching import resume, search
 from nasengine.cli.spaces import cost, describe, sample, schema, spaces
 
 HELP = """Neural architecture search: a space in YAML in, the best networks out as plain PyTorch.
@@ -52,7 +54,9 @@ def main(
     pass
 
 
-for command in (spaces, strategies, describe, check, sample, cost, schema):
+COMMANDS = (search, resume, status, retrain, export, check, spaces, strategies, describe, sample, cost, schema)
+
+for command in COMMANDS:
     app.command()(command)
 
 

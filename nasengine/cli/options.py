@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from nasengine.errors import InputError
+from nasengine.errors import InputError, Problem
 
 SpaceName = Annotated[str, typer.Argument(metavar="SPACE", help="A YAML file, or the name of a shipped space.")]
 StrategyName = Annotated[str, typer.Argument(metavar="STRATEGY", help="A YAML file, or a shipped strategy's name.")]
@@ -20,22 +22,51 @@ Plugins = Annotated[
 ]
 
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of the strategy. Repeatable."),
+]
+
+
 def load_plugin_modules(modules: list[str] | None) -> None:
-    """Import the modules of --plugin; they are also looked for in the working folder, as with `python -m`.
+    """Import the modules of --plugin, which may lie in the working folder, as with `python -m`.
 
     Raises:
         InputError: a module cannot be imported, or what it declares does not fit.
     """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last: a file in the working folder must not hide an installed package
     if not modules:
         return
-    from nasengine.registry import load_plugins
-    from nasengine.search.tables import plugin_tables
+    from nasengine.evaluators import load_plugins
 
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     try:
-        load_plugins(modules, plugin_tables())
+        load_plugins(modules)
     except InputError:
         raise
     except Exception as error:  # the plug-in's own code, run by importing it
         raise InputError(f"plug-in {', '.join(modules)} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def read_options(text: str, also: str = "") -> Mapping[str, Any]:
+    """The JSON object in a file, or on standard input for `-`.
+
+    Args:
+        also: what else the argument may be, for the message.
+
+    Raises:
+        InputError: it cannot be read, or is something else.
+    """
+    expected = f'expected a JSON file with {{"choice": option, …}}{also}'
+    try:
+        content = sys.stdin.read() if text == "-" else Path(text).read_text(encoding="utf-8")
+        options = json.loads(content)
+    except OSError as error:
+        problem = Problem(f"the architecture {text} cannot be read: {error.strerror}", expected=expected)
+        raise InputError(problem) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(Problem(f"{text} holds no JSON: {error}", expected=expected)) from error
+    if not isinstance(options, dict):
+        raise InputError(Problem(f"{text} holds no JSON object", expected=expected))
+    return options

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from nasengine.cli.console import count, emit, number, option, say, show_table
 from nasengine.cli.guard import guarded
-from nasengine.cli.options import Json, Plugins, SpaceName, load_plugin_modules
+from nasengine.cli.options import Json, Plugins, SpaceName, load_plugin_modules, read_options
 from nasengine.errors import InputError, Problem
 
 OPTIONS_SHOWN = 8
@@ -169,22 +167,8 @@ def read_architecture(space: Any, text: str) -> Any:
     name = text.removeprefix("known.")
     if name in space.known:
         return space.known[name].architecture
-    try:
-        content = sys.stdin.read() if text == "-" else Path(text).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        known = f", or a known architecture: {', '.join(space.known)}" if space.known else ""
-        problem = Problem(f"the architecture {text} cannot be read: {reason}", expected=f"expected a JSON file{known}")
-        raise InputError(problem) from error
-    try:
-        options = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            Problem(f"{text} holds no JSON: {error}", expected='expected {"choice": option, …}')
-        ) from error
-    if not isinstance(options, dict):
-        raise InputError(Problem(f"{text} holds no JSON object", expected='expected {"choice": option, …}'))
-    return space.architecture(options)
+    known = f", or a known architecture: {', '.join(space.known)}" if space.known else ""
+    return space.architecture(read_options(text, also=known))
 
 
 def parse_windows(texts: list[str]) -> dict[str, tuple[float | None, float | None]]:

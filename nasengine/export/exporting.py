@@ -10,6 +10,7 @@ README.md            what was measured, and how to load it
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import shutil
 import tempfile
@@ -139,11 +140,19 @@ def _write(trained: Trained, folder: Path) -> Exported:
 
 
 def close_slots(call: ModuleCall) -> ModuleCall:
-    """The same network with the absent optional modules gone, instead of None in their place."""
+    """The same network with the absent optional modules gone, instead of None in their place.
+
+    None is also left out where it is an argument's default.
+    """
 
     def closed(value: object) -> object:
         if isinstance(value, ModuleCall):
-            arguments = {name: closed(part) for name, part in value.arguments.items()}
+            defaults = inspect.signature(value.target).parameters
+            arguments = {
+                name: closed(part)
+                for name, part in value.arguments.items()
+                if part is not None or name not in defaults or defaults[name].default is not None
+            }
             slot = SLOTS.get(value.target)
             if slot in arguments:
                 arguments[slot] = _without_none(arguments[slot])

@@ -33,7 +33,7 @@ network:
   downsample_at: {subset: {of: [1, 2], size: 1}}
 """
 OPEN_SLOTS = """\
-name: open slots
+name: open_slots
 task: {kind: image_classification, input: [1, 8, 8], classes: 3}
 network:
   type: sequential
@@ -79,7 +79,7 @@ class Scaled(nn.Module):
         return GAIN * torch.tanh(self.conv(x))
 """
 CELL = """\
-name: a cell
+name: a_cell
 task: {kind: image_classification, input: [1, 8, 8], classes: 3}
 network:
   type: sequential
@@ -302,7 +302,7 @@ def test_the_proof_sees_other_macs_and_files_that_need_nasengine(
 
 @pytest.mark.slow
 def test_a_plug_in_travels_as_source(tmp_path: Path, trained: Train, plugin: None, without_onnx: None) -> None:
-    written = (export(trained(worded("", "xy")), tmp_path / "best").folder / "model.py").read_text()
+    written = (export(trained(worded("words", "xy")), tmp_path / "best").folder / "model.py").read_text()
     assert "GAIN = 3.0" in written
     assert "import my_blocks" not in written
 

@@ -1,0 +1,32 @@
+"""A ranking of trials as a table, each architecture in one short line. Free of torch, as `status` needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nasengine.cli.console import option
+from nasengine.objectives import Objective
+from nasengine.records import Architecture, Trial
+
+PRICED = ("params", "macs")
+
+
+def ranking(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[list[str], list[list[object]]]:
+    """Head and rows of a table of trials, best first."""
+    names = [objective.name for objective in objectives]
+    names += [name for name in PRICED if name not in names and all(name in trial.measurements for trial in trials)]
+    rows = [
+        [rank, trial.number, *(trial.measurements[name] for name in names), in_short(trial.architecture)]
+        for rank, trial in enumerate(trials, start=1)
+    ]
+    return ["rank", "trial", *names, "architecture"], rows
+
+
+def in_short(architecture: Architecture) -> str:
+    """The options taken, under the last part of each path where that says enough."""
+    paths = list(architecture)
+    last = [path.rpartition(".")[2] for path in paths]
+    names = last if len(set(last)) == len(last) else paths
+    return " ".join(
+        f"{name}={option(value).replace(' ', '')}" for name, value in zip(names, architecture.values(), strict=True)
+    )

@@ -1,0 +1,146 @@
+"""Commands on a run's folder: status, retrain, export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nasengine.cli.console import duration, emit, say, show_table
+from nasengine.cli.guard import guarded
+from nasengine.cli.options import Json, RunFolder, Settings, load_plugin_modules, read_options
+
+REASONS_SHOWN = 20
+
+Which = Annotated[
+    str, typer.Option("--architecture", metavar="N|FILE", help="A trial's number, known.NAME, a JSON file, or -.")
+]
+
+
+@guarded
+def status(run: RunFolder, as_json: Json = False) -> None:
+    """Say what a run is doing, did, and why what failed did.
+
+    It can be asked while the run goes on; nothing is written.
+
+    \b
+    nasengine status runs/quickstart-random_search-1
+    nasengine status runs/quickstart-random_search-1 --json
+    """
+    from nasengine import runs
+    from nasengine.cli.ranking import ranking
+    from nasengine.objectives import parse_objectives
+
+    found = runs.status(run)
+    if as_json:
+        emit(found.to_json())
+        return
+    state = f"being written by process {found.writer}" if found.writer is not None else "not running"
+    say(f"{found.folder}: space {found.space}, seed {found.seed}, {state}")
+    for phase in found.phases:
+        ended = {word: amount for word, amount in phase.counts.items() if amount}
+        counts = ", ".join(f"{amount} {word}" for word, amount in ended.items()) or "none ended"
+        say()
+        say(f"{phase.name}: {phase.asked} trials asked ({counts}) in {duration(phase.elapsed_s)}")
+        if phase.running:
+            word = "running" if found.writer is not None else "to be run again"
+            say(f"  {word}: {', '.join(map(str, phase.running))}")
+        if phase.reused:
+            say(f"  {phase.reused} took the outcome of an equal earlier trial")
+        for word, reasons in (("failed", phase.failed), ("infeasible", phase.infeasible)):
+            for trial, reason in reasons[:REASONS_SHOWN]:
+                say(f"  trial {trial} {word}: {reason}")
+            if len(reasons) > REASONS_SHOWN:
+                say(f"  … and {len(reasons) - REASONS_SHOWN} more {word}")
+        if phase.best:
+            show_table(*ranking(phase.best, parse_objectives(found.objectives)))
+    if found.writer is None:
+        say()
+        say(f"to go on, if it is not done: nasengine resume {found.folder}")
+
+
+@guarded
+def retrain(run: RunFolder, architecture: Which, settings: Settings = None, as_json: Json = False) -> None:
+    """Train one architecture of a run longer, and test it.
+
+    With the settings of the strategy's retrain phase, changed by --set; in a phase of its own, so that repeating
+    the command goes on with it.
+
+    \b
+    nasengine retrain RUN --architecture 7
+    nasengine retrain RUN --architecture known.default --set retrain.budget.epochs=100
+    """
+    load_plugin_modules(None)
+    from nasengine.cli.progress import watcher
+    from nasengine.cli.results import retrained_rows
+    from nasengine.search import api
+
+    wanted = read_wanted(architecture)
+    with watcher(as_json=as_json) as watch:
+        found = api.retrain(run, wanted, set=settings or (), on_event=watch)
+    rows = retrained_rows(found)
+    if as_json:
+        emit({"event": "result", "folder": str(found.folder), "retrained": dict(rows)})
+        return
+    names = list(dict.fromkeys(name for _, values in rows for name in values))
+    show_table(("network", *names), [(label, *(values.get(name) for name in names)) for label, values in rows])
+    say()
+    say(f"to have it as files: nasengine export {run} --to DIR --architecture {architecture}")
+
+
+@guarded
+def export(
+    run: RunFolder,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write; an earlier export is replaced.")],
+    architecture: Annotated[
+        str | None,
+        typer.Option(metavar="N|FILE", help="A trial's number, known.NAME, or a JSON file; without it the run's best."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a trained network as plain PyTorch files.
+
+    model.py, weights.safetensors, model.onnx and a README; they are loaded where nasengine cannot be imported and
+    must give the scores of the trained network, or nothing is left at DIR.
+
+    \b
+    nasengine export runs/quickstart-random_search-1 --to best
+    nasengine export RUN --to trial7 --architecture 7      # after nasengine retrain RUN --architecture 7
+    """
+    load_plugin_modules(None)
+    import nasengine as nas
+    from nasengine.search import api
+
+    found = nas.open_run(run)
+    exported = api.export(found.best if architecture is None else found.find(read_wanted(architecture)), to)
+    if as_json:
+        proof = exported.proof
+        emit(
+            {
+                "folder": str(exported.folder),
+                "files": list(exported.files),
+                "costs": exported.costs.to_json(),
+                "proof": {"difference": proof.difference, "onnx_difference": proof.onnx_difference},
+                "notes": list(exported.notes),
+            }
+        )
+        return
+    say(f"{exported.folder}: {', '.join(exported.files)}")
+    say(f"proved in a clean interpreter: scores differ by at most {exported.proof.difference:.1g}")
+    for note in exported.notes:
+        say(f"note: {note}")
+
+
+def read_wanted(text: str) -> int | str | Mapping[str, Any]:
+    """What --architecture means: a trial's number, a known architecture, or the options in a JSON file.
+
+    Raises:
+        InputError: the file cannot be read, or holds no JSON object.
+    """
+    if text.isdecimal():
+        return int(text)
+    if text.startswith(("known.", "trial.")):
+        return text
+    return read_options(text)

@@ -1,0 +1,126 @@
+"""`search` and `resume`: a run from beginning to end, watched, ranked and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nasengine.cli.console import complain, emit, say
+from nasengine.cli.guard import FAILED, INTERRUPTED, guarded
+from nasengine.cli.options import Json, Plugins, RunFolder, Settings, SpaceName, StrategyName, load_plugin_modules
+from nasengine.errors import RunError
+
+
+@guarded
+def search(
+    space: SpaceName,
+    strategy: StrategyName,
+    data: Annotated[str | None, typer.Option(metavar="NAME", help="Data set; the strategy's, or fashion.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder where the data set lies.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the run, new or empty; else runs/SPACE-STRATEGY-N.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many candidates are measured.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="How long each of them is trained.")] = None,
+    time: Annotated[str | None, typer.Option(metavar="2h", help="How long the search may take: 90s, 30m, 2h.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1; auto takes a GPU if there is one.")] = "auto",
+    executor: Annotated[
+        str | None, typer.Option(help="in_process, or local: worker processes. Local where --workers is above 1.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many processes; one for each core.")] = None,
+    trial_time: Annotated[str | None, typer.Option(metavar="10m", help="Longest a trial may take (local).")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Of torch in each process; figures depend on it.")] = 1,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="On a GPU: repeat bit for bit.")] = False,
+    settings: Settings = None,
+    plugin: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Search a space by a strategy.
+
+    Runs every phase of the strategy, ranks what was found, and leaves the retrained best as plain PyTorch in
+    RUN/best, proved equal to the trained network. Ctrl-C stops cleanly; `nasengine resume RUN` goes on.
+
+    \b
+    nasengine search quickstart random_search
+    nasengine search quickstart regularized_evolution --trials 50 --workers 4 --time 1h
+    nasengine search pooling_resnet20 exhaustive --data cifar10 --data-dir DIR --device cuda
+    nasengine search my_space.yaml my_strategy.yaml --plugin my_blocks --set search.population=50
+    """
+    load_plugin_modules(plugin)
+    import nasengine as nas
+
+    def begin(on_event: Callable[[Any], None]) -> Any:
+        return nas.search(
+            space,
+            strategy,
+            data=data,
+            data_dir=data_dir,
+            run=run,
+            seed=seed,
+            trials=trials,
+            epochs=epochs,
+            time=time,
+            device=device,
+            executor=executor or ("local" if (workers or 1) > 1 else "in_process"),
+            workers=workers,
+            trial_time=trial_time,
+            threads=threads,
+            deterministic=deterministic,
+            set=settings or (),
+            plugins=plugin or (),
+            on_event=on_event,
+        )
+
+    conduct(begin, as_json=as_json)
+
+
+@guarded
+def resume(run: RunFolder, as_json: Json = False) -> None:
+    """Go on with a run, as if nothing had happened.
+
+    After a crash, a kill or Ctrl-C: trials and trainings that are done are not done again, and the trials that
+    follow are those that would have followed.
+
+    \b
+    nasengine resume runs/quickstart-random_search-1
+    """
+    load_plugin_modules(None)
+    import nasengine as nas
+
+    conduct(lambda on_event: nas.resume(run, on_event=on_event), as_json=as_json)
+
+
+def conduct(begin: Callable[[Callable[[Any], None]], Any], *, as_json: bool) -> None:
+    """Run something that reports events, watched; then rank, export and show what came of it.
+
+    Raises:
+        typer.Exit: 130 after Ctrl-C, with the line that resumes; 1 if the run came to nothing.
+    """
+    from nasengine.cli.progress import watcher
+    from nasengine.cli.results import export_best, result_of, show_results
+
+    watch = watcher(as_json=as_json)
+    try:
+        with watch:
+            run = begin(watch)
+    except KeyboardInterrupt:
+        complain("interrupted" + (f"; to go on: nasengine resume {watch.folder}" if watch.folder else ""))
+        raise typer.Exit(INTERRUPTED) from None
+    except RunError as error:
+        complain(str(error))
+        if watch.folder is not None:
+            complain(f"what failed and why: nasengine status {watch.folder}")
+        raise typer.Exit(FAILED) from None
+    exported = export_best(run, watch)
+    if as_json:
+        emit(result_of(run, exported))
+    else:
+        say()
+        show_results(run, exported)
+    if not run.ranked and run.trials:
+        complain(f"no trial completed; what failed and why: nasengine status {run.folder}")
+        raise typer.Exit(FAILED)
