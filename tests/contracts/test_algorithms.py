@@ -1,0 +1,148 @@
+"""What every algorithm promises, over the whole table of algorithms."""
+
+import inspect
+import pickle
+import zlib
+
+import pytest
+
+from nasengine.algorithms import ALGORITHMS, Algorithm
+from nasengine.objectives import parse_objectives
+from nasengine.records import Architecture, Candidate, Trial
+from nasengine.space import SearchSpace
+from nasengine.space.domain import Domain
+from nasengine.space.loading import parse_space
+
+OBJECTIVES = parse_objectives({"accuracy": "maximize", "macs": "minimize"})
+SPACE = """
+name: medium
+task: {kind: image_classification, input: [3, 32, 32], classes: 10}
+network:
+  type: sequential
+  layers:
+    - {type: conv_norm_activation, width: {choice: [8, 16, 24, 32]}, kernel: {choice: [1, 3, 5]}}
+    - repeat: {choice: [1, 2, 3]}
+      of: {type: conv_norm_activation, width: {choice: [8, 16, 24, 32]}, kernel: {choice: [1, 3, 5]}}
+    - {type: linear_head}
+relations:
+  - {sum: [network.layers.0.kernel, network.layers.1.repeat], max: 6}
+"""
+TINY = """
+name: tiny
+task: {kind: image_classification, input: [3, 32, 32], classes: 10}
+network:
+  type: sequential
+  layers:
+    - {type: conv_norm_activation, width: {choice: [8, 16, 24]}, kernel: 3}
+    - {type: linear_head}
+"""
+
+
+def load(text: str) -> SearchSpace:
+    return SearchSpace(parse_space(text, "test.yaml"))
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return load(SPACE)
+
+
+@pytest.fixture(params=list(ALGORITHMS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+SETTINGS = {"regularized_evolution": {"population": 8, "tournament": 3}}
+
+
+def make(name: str, domain: Domain, seed: int = 0) -> Algorithm:
+    return ALGORITHMS[name](domain, OBJECTIVES, seed=seed, **SETTINGS.get(name, {}))  # type: ignore[arg-type]
+
+
+def outcome(number: int, candidate: Candidate) -> Trial:
+    """A result that depends on the architecture alone; about one in five trials does not complete."""
+    draw = zlib.crc32(candidate.architecture.key.encode())
+    if draw % 5 == 0:
+        return Trial(number, candidate, "failed" if draw % 2 else "infeasible", {}, "by lot")
+    return Trial(number, candidate, "completed", {"accuracy": draw % 997 / 997, "macs": draw % 1009})
+
+
+def drive(algorithm: Algorithm, trials: int, lag: int = 5) -> list[Candidate]:
+    """Ask and tell by the lag rule."""
+    asked: list[Candidate] = []
+    for k in range(trials):
+        if k >= lag:
+            algorithm.tell(outcome(k - lag, asked[k - lag]))
+        candidate = algorithm.ask(k)
+        if candidate is None:
+            assert algorithm.ask(k + 1) is None, "nothing left means nothing left"
+            break
+        asked.append(candidate)
+    return asked
+
+
+def test_the_same_seed_asks_for_the_same_trials(name: str, space: SearchSpace) -> None:
+    domain = Domain(space)
+    assert drive(make(name, domain, 3), 60) == drive(make(name, domain, 3), 60)
+
+
+def test_another_seed_asks_for_others_unless_nothing_is_drawn(name: str, space: SearchSpace) -> None:
+    differ = drive(make(name, Domain(space), 3), 30) != drive(make(name, Domain(space), 4), 30)
+    assert differ == (name != "exhaustive")
+
+
+def test_replaying_the_calls_in_a_new_process_continues_as_if_uninterrupted(name: str, space: SearchSpace) -> None:
+    lag, cut = 5, 37
+    whole = drive(make(name, Domain(space), 1), 60, lag)
+    again = make(name, Domain(pickle.loads(pickle.dumps(space))), 1)
+    assert drive(again, cut, lag) == whole[:cut]
+    for k in range(cut, len(whole)):
+        again.tell(outcome(k - lag, whole[k - lag]))
+        assert again.ask(k) == whole[k]
+
+
+def test_every_candidate_is_a_valid_architecture_that_keeps_relations_and_constraints(
+    name: str, space: SearchSpace
+) -> None:
+    def accepts(architecture: Architecture) -> bool:
+        return architecture["network.layers.0.width"] != 24
+
+    for candidate in drive(make(name, Domain(space, accepts)), 80):
+        assert space.architecture(candidate.architecture) == candidate.architecture
+        assert space.satisfies(candidate.architecture)
+        assert accepts(candidate.architecture)
+
+
+def test_parents_are_completed_trials_told_before(name: str, space: SearchSpace) -> None:
+    lag = 5
+    asked = drive(make(name, Domain(space)), 80, lag)
+    for k, candidate in enumerate(asked):
+        for parent in candidate.parents:
+            assert parent <= k - lag
+            assert outcome(parent, asked[parent]).completed
+
+
+@pytest.mark.parametrize("lag", [1, 16])
+def test_a_space_of_three_ends_or_goes_on_but_never_stalls(name: str, lag: int) -> None:
+    asked = drive(make(name, Domain(load(TINY))), 50, lag)
+    assert len({candidate.architecture for candidate in asked}) == 3
+    assert len(asked) in (3, 50)
+
+
+def test_it_lives_with_never_being_told_a_completed_trial(name: str, space: SearchSpace) -> None:
+    algorithm = make(name, Domain(space))
+    for k in range(40):
+        candidate = algorithm.ask(k)
+        assert candidate is not None
+        algorithm.tell(Trial(k, candidate, "failed", {}, "always"))
+
+
+def test_its_constructor_takes_domain_objectives_and_named_settings_with_defaults(name: str) -> None:
+    parameters = list(inspect.signature(ALGORITHMS[name]).parameters.values())
+    assert [parameter.name for parameter in parameters[:3]] == ["domain", "objectives", "seed"]
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters[2:])
+    assert all(parameter.default is not parameter.empty for parameter in parameters[2:])
+
+
+def test_it_has_a_docstring_that_says_what_it_does(name: str) -> None:
+    assert len((ALGORITHMS[name].__doc__ or "").split()) > 5
