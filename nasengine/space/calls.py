@@ -125,7 +125,8 @@ def describe_kind(annotation: Any) -> str:
         return "a mapping"
     if _takes_words(annotation):
         return "a word"
-    return "a node with a type" if inspect.isclass(annotation) and annotation is not object else "a value"
+    is_class = inspect.isclass(annotation) and annotation not in (Any, object)  # Any is a class to Python
+    return "a node with a type" if is_class else "a value"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,6 @@ def space_schema() -> Schema:
         "else": _ref("whole"),
         "$defs": {
             "whole": _whole(),
-            "scalar": _SCALAR,
             "plain": {"anyOf": [_SCALAR, {"type": "array", "items": _ref("plain")}]},
             "use": _closed({"use": _WORD}, ["use"], "the value of an entry of let"),
             "node": _node(),
