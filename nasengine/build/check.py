@@ -21,7 +21,7 @@ from nasengine.errors import InputError, Mark, Problem
 from nasengine.records import Architecture
 from nasengine.space.calls import check_call
 from nasengine.space.decisions import option_path
-from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Repeat, Subset, Value
+from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Repeat, Subset
 from nasengine.space.problems import Problems
 from nasengine.space.space import SearchSpace
 
@@ -52,29 +52,20 @@ def check_space(space: SearchSpace) -> list[Problem]:
 
 def _check_node(node: Node, path: str, space: SearchSpace) -> list[Problem]:
     found: list[Problem] = []
-    if isinstance(node, MapOf) and "type" in node.entries:
-        for name, mark in _type_names(node.entries["type"]):
-            found += _check_type(node, name, mark, path, space)
+    if isinstance(node, MapOf) and node.type_name is not None:
+        found += _check_call(node, node.type_name, path, space)
     for below, place in _below(node, path):
         found += _check_node(below, place, space)
     return found
 
 
-def _check_type(node: MapOf, name: str, mark: Mark, path: str, space: SearchSpace) -> list[Problem]:
+def _check_call(node: MapOf, name: str, path: str, space: SearchSpace) -> list[Problem]:
     try:
         target = look_up_type(name)
     except InputError as error:
+        mark = node.entries["type"].mark
         return [Problem(f"{problem.message} (in {path})", mark, problem.expected) for problem in error.problems]
     return check_call(node, target, where=path, name=name, inferred=INFERRED, let=space.tree.let)
-
-
-def _type_names(node: Node) -> Iterator[tuple[str, Mark]]:
-    """Every word that `type:` may take, since it may be a choice too."""
-    if isinstance(node, Value):
-        yield str(node.value), node.mark
-    elif isinstance(node, Choice):
-        for option in node.options:
-            yield from _type_names(option.node)
 
 
 def _below(node: Node, path: str) -> Iterator[tuple[Node, str]]:

@@ -3,7 +3,8 @@
 A subset counts as covered when each of its items has been taken and left out; a choice with very many options
 when its ends and some between have been. What the relations of the space forbid is left out. As long as all goes
 well, an architecture takes as many new options as it can; after a failure each new option is tried among such
-as have worked, so that one failure does not hide another.
+as have worked, so that one failure does not hide another. A few architectures at random follow, since what two
+options do together is not seen by trying each.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from nasengine.space.space import SearchSpace
 MOST_OPTIONS = 32  # of one choice that are all taken
 MOST_ARCHITECTURES = 1_000
 MOST_FAILURES = 100
+AT_RANDOM = 8
 TRIES = 30  # to satisfy the relations
 
 
 def cover(space: SearchSpace, works: Callable[[Architecture], bool], seed: int = 0) -> int:
-    """Call `works` on the smallest and the largest architecture, then on others until all options are covered.
+    """Call `works` on the smallest and the largest architecture, on others until all options are covered, on some more.
 
     Args:
         works: says whether an architecture is free of failures; options count as covered if it is.
@@ -36,7 +38,7 @@ def cover(space: SearchSpace, works: Callable[[Architecture], bool], seed: int =
     for column in range(len(space.decisions)):
         while state.waiting[column] and state.tried < MOST_ARCHITECTURES and state.failed < MOST_FAILURES:
             state.take(column)
-    if state.tried == 0:  # the relations allow neither extreme, and there is little else
+    for _ in range(AT_RANDOM):
         state.judge(space.sample(state.rng))
     return state.tried
 
@@ -50,8 +52,7 @@ class _Cover:
         self.rng = rng
         self.waiting = [_groups(decision) for decision in space.decisions]
         self.good: list[set[int]] = [set() for _ in space.decisions]
-        self.tried = 0
-        self.failed = 0
+        self.judged: dict[Architecture, bool] = {}
 
     def take_extreme(self, largest: bool) -> None:
         extremes = [_extreme(decision, largest) for decision in self.space.decisions]
@@ -85,11 +86,18 @@ class _Cover:
                     self.good[column].add(index)
         return True
 
+    @property
+    def tried(self) -> int:
+        return len(self.judged)
+
+    @property
+    def failed(self) -> int:
+        return sum(not worked for worked in self.judged.values())
+
     def judge(self, architecture: Architecture) -> bool:
-        self.tried += 1
-        worked = self.works(architecture)
-        self.failed += not worked
-        return worked
+        if architecture not in self.judged:
+            self.judged[architecture] = self.works(architecture)
+        return self.judged[architecture]
 
     def force_parents(self, column: int, forced: dict[int, int]) -> None:
         """Make `column` active by fixing options of the decisions above it."""
