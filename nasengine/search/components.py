@@ -55,7 +55,12 @@ class ComponentForm:
     def schema(self) -> Schema:
         own = {key: form.schema() for key, form in self.own.items()}
         name = {"$ref": f"#/$defs/{self.kind}"}
-        full = {"type": "object", "properties": {"type": name, **own}, "required": ["type"]}
+        full = {
+            "type": "object",
+            "properties": {"type": name, **own},
+            "required": ["type"],
+            "allOf": [{"$ref": f"#/$defs/{self.kind}_arguments"}],
+        }
         return {"anyOf": [name, full], **described(self.about)}
 
 
@@ -109,7 +114,8 @@ def _check_arguments(
     """Note arguments that the constructor does not have, lacks, or would refuse by their kind."""
     parameters = settings_of(kind, constructor)
     handed = HANDED.get(kind, frozenset())
-    reader.unknown_keys(without(arguments, handed), (*parameters, *own), path)
+    if not takes_anything(constructor):
+        reader.unknown_keys(without(arguments, handed), (*parameters, *own), path)
     roles = [key for key, value in arguments.entries.items() if key in ROLES and is_component(value)]
     to_check = {*parameters, *handed}.difference(roles)
     known = without(arguments, [key for key in arguments.entries if key not in to_check])
@@ -126,6 +132,12 @@ def settings_of(kind: str, constructor: Callable[..., Any]) -> dict[str, inspect
         for key, parameter in inspect.signature(constructor).parameters.items()
         if key not in handed and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
+
+
+def takes_anything(constructor: Callable[..., Any]) -> bool:
+    """Whether it has `**keywords`."""
+    parameters = inspect.signature(constructor).parameters.values()
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def is_component(node: YamlNode) -> bool:

@@ -220,7 +220,7 @@ def _phase(reader: Reader, entry: _Entry, data: DataSettings) -> Phase | None:
     if entry.kind == "search":
         reader.unknown_keys(entry.node, PHASES["search"], entry.path)
         _need(reader, entry, "algorithm", "what proposes candidates, such as random_search")
-        if isinstance(given.get("algorithm"), Component):
+        if isinstance(given.get("algorithm"), Component) and measures(given["algorithm"], reader.tables):
             _need(reader, entry, "evaluator", "what measures a candidate, such as standalone")
         return None if reader else SearchPhase(**common, **given)
     trainer = _trainer(reader, entry)
@@ -230,6 +230,13 @@ def _phase(reader: Reader, entry: _Entry, data: DataSettings) -> Phase | None:
     if not has_own_budget:
         _need(reader, entry, "budget", "how long to train, such as {epochs: 100}")
     return None if reader or trainer is None else RetrainPhase(**common, **given, trainer=trainer)
+
+
+def measures(algorithm: Component, tables: Tables) -> bool:
+    """Whether an algorithm has candidates measured; one that reads its answer off an artifact says so in its class
+    (`needs_evaluator = False`).
+    """
+    return bool(getattr(tables["algorithm"][algorithm.type], "needs_evaluator", True))
 
 
 def _trainer(reader: Reader, entry: _Entry) -> Component | None:
