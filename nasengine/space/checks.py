@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from nasengine.errors import nearest, one_of
 from nasengine.space.problems import Problems
@@ -56,7 +56,7 @@ class Checks:
         self.wrong(node, where, expected)
         return None
 
-    def keys(self, mapping: YamlMapping, where: str, allowed: Sequence[str], required: Iterable[str] = ()) -> None:
+    def keys(self, mapping: YamlMapping, where: str, allowed: Sequence[str], required: Collection[str] = ()) -> None:
         """Every key must be one of `allowed`, and each of `required` must be there."""
         for key, mark in mapping.key_marks.items():
             if key not in allowed:
@@ -65,12 +65,22 @@ class Checks:
                 )
         self.has(mapping, where, required, allowed)
 
-    def has(self, mapping: YamlMapping, where: str, required: Iterable[str], allowed: Sequence[str] = ()) -> None:
-        """Each of `required` must be there, or nearly: a misspelt key is noted as unknown, not as missing too."""
-        unknown = [key for key in mapping.entries if key not in allowed]
+    def has(
+        self, mapping: YamlMapping, where: str, required: Collection[str], allowed: Sequence[str] | None = None
+    ) -> None:
+        """Each of `required` must be there.
+
+        Where the caller notes every key but `allowed`, a misspelt key is noted as unknown, not as missing too.
+        Without `allowed` any key is right, and one that resembles the missing one is named.
+        """
+        unknown = [key for key in mapping.entries if allowed is None or key not in allowed]
         for key in required:
-            if key not in mapping.entries and not difflib.get_close_matches(key, unknown, n=1):
-                self.problems.add(f"{where} has no {key!r}", mapping.mark, f"expected a key {key!r}")
+            if key in mapping.entries:
+                continue
+            near = difflib.get_close_matches(key, [other for other in unknown if other not in required], n=1)
+            if not near or allowed is None:
+                hint = f"; is {near[0]!r} meant to be it?" if near else ""
+                self.problems.add(f"{where} has no {key!r}", mapping.mark, f"expected a key {key!r}{hint}")
 
     def word(self, node: YamlNode, where: str, expected: str = "a word") -> str | None:
         """Non-empty text."""

@@ -16,7 +16,7 @@ def read_cell(reader: Reader, node: YamlMapping, where: str) -> MapOf:
     """A cell, with `edges: {all: node}` spelt out to one copy for each pair of nodes."""
     entries = {key: reader.read(value, f"{where}.{key}") for key, value in node.entries.items() if key != "edges"}
     whole = MapOf(entries, node.mark, dict(node.key_marks))
-    reader.has(node, f"the cell in {where}", ("nodes", "edges"), ("type", "nodes", "edges", "output"))
+    reader.has(node, f"the cell in {where}", ("nodes", "edges"))
     output = node.entries.get("output")
     if output is not None:
         reader.one_of(output, f"{where}.output", ("last", "concat"))

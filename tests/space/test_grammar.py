@@ -126,6 +126,7 @@ def test_the_resolution_may_be_a_hole_and_the_width_the_same():
     [
         ("¦3", "the number 3 stands at task", "{kind: …"),
         ("¦{input: [3, 8, 8]}", "the task has no 'kind'", "a key 'kind'"),
+        ("¦{kidn: k, input: [3, 8, 8]}", "the task has no 'kind'", "is 'kidn' meant to be it?"),
         ("¦{kind: k}", "the task has no 'input'", "a key 'input'"),
         ("{kind: k, input: ¦[3, 8]}", "a list stands at task.input", "three sizes"),
         ("{kind: k, input: ¦32}", "the number 32 stands at task.input", "three sizes"),

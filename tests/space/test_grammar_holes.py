@@ -378,6 +378,7 @@ def test_an_edge_written_out_takes_the_place_of_all():
     ("body", "message", "expected"),
     [
         ("¦{type: cell, edges: {all: 1}}", "the cell in network.a has no 'nodes'", "a key 'nodes'"),
+        ("¦{type: cell, nodse: 3, edges: {all: 1}}", "the cell in network.a has no 'nodes'", "is 'nodse' meant"),
         ("¦{type: cell, nodes: 3}", "the cell in network.a has no 'edges'", "a key 'edges'"),
         ("{type: cell, nodes: ¦1, edges: {all: 1}}", "the number 1 stands at network.a.nodes", "from 2 to 64"),
         (
