@@ -42,9 +42,10 @@ def check_space(space: SearchSpace) -> list[Problem]:
     if space.tree.root_key != "network":
         return []
     problems = Problems(space.tree.lines)
-    for name, node in space.tree.let.items():
-        problems.extend(_check_node(node, f"let.{name}", space))
-    problems.extend(_check_node(space.tree.root, "network", space))
+    found = [problem for name, node in space.tree.let.items() for problem in _check_node(node, f"let.{name}", space)]
+    found += _check_node(space.tree.root, "network", space)
+    # An alias stands at several paths; what is wrong with it is written once, and said of the first of them.
+    problems.extend(list({(problem.mark, problem.expected): problem for problem in reversed(found)}.values())[::-1])
     if not problems:
         problems.extend(_check_shapes(space))
     return list(problems.found)

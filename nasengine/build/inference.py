@@ -31,6 +31,7 @@ from nasengine.networks.composition import Cell, Parallel, Residual, Sequential
 from nasengine.space.filling import ABSENT, Call
 
 INFERRED = ("in_channels", "in_features", "input_size", "classes", "scale")
+LARGEST_CELL = 200  # nodes, between which 19,900 edges are possible
 OF_THE_TASK = ("classes", "scale")
 
 Settings = Mapping[str, Any]
@@ -268,8 +269,8 @@ def _make_shortcut(draft: ModuleCall, path: str, shape: Shape, output: Shape) ->
 def _infer_cell(call: Call, shape: Shape, task: Settings) -> tuple[ModuleCall, Shape]:
     draft, arguments = _arguments(call, task, "edges")
     edges, nodes = arguments["edges"], arguments["nodes"]
-    if not isinstance(edges, Mapping) or type(nodes) is not int or nodes < 2:
-        raise draft.fail("needs edges (a mapping from 'from-to' to nodes) and nodes (2 or more)")
+    if not isinstance(edges, Mapping) or type(nodes) is not int or not 2 <= nodes <= LARGEST_CELL:
+        raise draft.fail(f"needs edges (a mapping from 'from-to' to nodes) and nodes (2 to {LARGEST_CELL})")
     explicit: dict[str, ModuleCall | None] = {str(name): None for name in edges}
     values = [shape]
     for target in range(1, nodes):

@@ -44,8 +44,9 @@ def _measure(call: ModuleCall, shape: Shape) -> Shape:
         try:
             return _run(call, instantiate(call), shape)
         except NodeError as error:
+            if not _is_for_want_of_memory(error.__cause__):
+                raise
             on_meta = error
-    # A constructor that reads a value (`.item()`) fails without memory and nowhere else, so the CPU has the last word.
     state = torch.get_rng_state()
     try:
         with torch.device("cpu"):
@@ -54,6 +55,11 @@ def _measure(call: ModuleCall, shape: Shape) -> Shape:
         raise error from on_meta
     finally:
         torch.set_rng_state(state)
+
+
+def _is_for_want_of_memory(error: BaseException | None) -> bool:
+    """Whether a module may work on a CPU, because it only wanted to read a value (`.item()`) of a meta tensor."""
+    return isinstance(error, NotImplementedError) or "meta" in str(error).lower()
 
 
 def _run(call: ModuleCall, module: nn.Module, shape: Shape) -> Shape:

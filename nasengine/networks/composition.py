@@ -126,7 +126,8 @@ class Cell(nn.Module):
         possible = [f"{source}-{target}" for target in range(1, nodes) for source in range(target)]
         unknown = [name for name in edges if name not in possible]
         if unknown:
-            raise ValueError(f"a cell of {nodes} nodes has no edge {', '.join(unknown)}; it has {', '.join(possible)}")
+            shown = ", ".join(possible[:10]) + (", …" if len(possible) > 10 else "")
+            raise ValueError(f"a cell of {nodes} nodes has no edge {', '.join(unknown)}; it has {shown}")
         self.nodes = nodes
         self.output = output
         present = {name: edges[name] for name in possible if edges.get(name) is not None}

@@ -6,7 +6,7 @@ import pytest
 
 from nasengine.build import check_space
 from nasengine.build.coverage import cover
-from nasengine.errors import Problem
+from nasengine.errors import InputError, Problem
 from nasengine.space import SearchSpace, load_space, parse_space
 
 HEADER = "name: t\nabout: t\ntask: {kind: image_classification, input: [3, 16, 16], classes: 5}\n"
@@ -190,3 +190,22 @@ def test_every_option_of_every_choice_is_tried(works):
 
 def test_few_architectures_cover_a_large_space():
     assert cover(load_space("mobile_cnn"), lambda architecture: True) < 30
+
+
+def test_what_is_wrong_with_an_alias_is_said_once():
+    problems = check("network: {type: sequential, layers: [&a {type: covn, width: 3}, *a, *a]}\n")
+    assert [problem.message for problem in problems] == ["unknown type 'covn' (in network.layers.0)"]
+
+
+@pytest.mark.parametrize("nodes", [1, 10_000_000])
+def test_a_cell_without_edges_or_of_absurd_size_is_refused_at_once(nodes):
+    cell = f"{{type: cell, nodes: {nodes}, edges: {{0-1: {{type: identity}}}}}}"
+    with pytest.raises(InputError) as caught:
+        raise InputError(check(f"network: {{type: sequential, layers: [{cell}]}}\n"))
+    assert "nodes" in str(caught.value)
+
+
+def test_layers_of_absurd_size_take_no_memory():
+    layers = "[{type: conv, width: 10000000}, {type: conv, width: 10000000}, {type: flatten}, {type: conv, width: 3}]"
+    (problem,) = check(f"network: {{type: sequential, layers: {layers}}}\n")
+    assert "conv in network.layers.3" in problem.message
