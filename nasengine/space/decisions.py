@@ -206,6 +206,15 @@ def option_key(option: Any) -> Any:
     return tuple(map(option_key, option)) if isinstance(option, (tuple, list)) else (type(option).__name__, option)
 
 
+def shown(option: Any) -> str:
+    """An option as a person writes it in YAML or JSON."""
+    if isinstance(option, (list, tuple)):
+        return f"[{', '.join(map(shown, option))}]"
+    if isinstance(option, bool):
+        return "true" if option else "false"
+    return "null" if option is None else str(option)
+
+
 def option_path(path: str, named: bool, option: Option, position: int) -> str:
     """Where the node of an option stands: below its label, or below its position where options have no names."""
     return f"{path}.{option.label}" if named else f"{path}.{position}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from nasengine.errors import Mark, nearest, one_of
 from nasengine.records import Architecture
-from nasengine.space.decisions import Decision, option_key
+from nasengine.space.decisions import Decision, option_key, shown
 from nasengine.space.encoding import INACTIVE, Encoding
 from nasengine.space.holes import SpaceTree
 from nasengine.space.problems import Problems
@@ -79,25 +79,15 @@ def _index(decision: Decision, option: Any, mark: Mark | None, problems: Problem
     for index, known in enumerate(decision.options):
         if option_key(known) == wanted:
             return index
-    near = nearest(_shown(option), map(_shown, decision.options)) if len(decision.options) <= 1000 else ""
-    problems.add(f"{decision.path} has no option {_shown(option)}", mark, _expected(decision) + near)
+    near = nearest(shown(option), map(shown, decision.options)) if len(decision.options) <= 1000 else ""
+    problems.add(f"{decision.path} has no option {shown(option)}", mark, _expected(decision) + near)
     return INACTIVE
 
 
 def _expected(decision: Decision) -> str:
-    shown = [_shown(option) for option in decision.options[:12]]
+    first = [shown(option) for option in decision.options[:12]]
     more = f", … ({len(decision.options) - 12} more)" if len(decision.options) > 12 else ""
-    return f"expected one of {', '.join(shown)}{more}"
-
-
-def _shown(option: Any) -> str:
-    """An option as a person writes it in YAML or JSON."""
-    if isinstance(option, (list, tuple)):
-        return f"[{', '.join(map(_shown, option))}]"
-    words = {True: "true", False: "false"}
-    if isinstance(option, bool):
-        return words[option]
-    return "null" if option is None else str(option)
+    return f"expected one of {', '.join(first)}{more}"
 
 
 def _why(decisions: Sequence[Decision], row: Sequence[int], decision: Decision) -> str:
@@ -106,7 +96,7 @@ def _why(decisions: Sequence[Decision], row: Sequence[int], decision: Decision) 
         if site is not None:
             parent = decisions[site[0]]
             taken = row[site[0]]
-            return f"{parent.path} is {_shown(parent.options[taken]) if taken >= 0 else 'inactive'}"
+            return f"{parent.path} is {shown(parent.options[taken]) if taken >= 0 else 'inactive'}"
     return "nothing leads to it"
 
 

@@ -10,7 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nasengine.space.decisions import Unrolled, option_path, repeat_counts, subset_positions
-from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Range, Repeat, SameAs, SpaceTree, Subset, Use
+from nasengine.space.holes import (
+    Choice,
+    ListOf,
+    MapOf,
+    Maybe,
+    Node,
+    Range,
+    Repeat,
+    SameAs,
+    SpaceTree,
+    Subset,
+    Use,
+    Value,
+)
 from nasengine.space.problems import Problems
 
 Guard = tuple[str, frozenset[int]]  # the decision at this path took one of these options
@@ -139,7 +152,10 @@ def implies(guards: tuple[Guard, ...], wanted: tuple[Guard, ...]) -> bool:
 
 
 def targets_of(tree: SpaceTree, unrolled: Unrolled, problems: Problems) -> dict[str, Located]:
-    """What each `same_as` repeats: path at which it stands -> target; what is wrong is added to `problems`."""
+    """What each `same_as` repeats: path at which it stands -> target; what is wrong is added to `problems`.
+
+    A target is a plain value or a choice between such, so that no `same_as` can lead back to itself.
+    """
     targets = {}
     for path, node in unrolled.reaches.items():
         wanted = target_path(node, path)
@@ -150,6 +166,12 @@ def targets_of(tree: SpaceTree, unrolled: Unrolled, problems: Problems) -> dict[
                 node.mark,
                 "expected a path: one dot for a sibling, one more for each level up, none from the top",
             )
+        elif not _is_plain(found.node):
+            problems.add(
+                f"same_as repeats {wanted}, which is not a plain value",
+                node.mark,
+                "expected the path of a value or of a choice between values; a node decided once belongs under let",
+            )
         elif not implies(own.guards, found.guards) or not _reachable(tree, path, found.path, unrolled):
             problems.add(
                 f"same_as repeats {wanted}, which may be inactive where this is not",
@@ -159,6 +181,11 @@ def targets_of(tree: SpaceTree, unrolled: Unrolled, problems: Problems) -> dict[
         else:
             targets[path] = found
     return targets
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether it is a scalar, or a choice of scalars (or of lists of them)."""
+    return isinstance(node, (Value, Range)) or (isinstance(node, (Choice, Subset)) and not node.named)
 
 
 def _reachable(tree: SpaceTree, path: str, target: str, unrolled: Unrolled) -> bool:

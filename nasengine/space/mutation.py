@@ -57,7 +57,7 @@ class Variation:
         for place in rng.permutation(len(moves)).tolist()[:TRIES]:
             column, option = moves[place]
             repaired = self._repaired(self._changed(row, column, option, rng), rng, kept=column)
-            if repaired is not None:
+            if repaired is not None and repaired != list(row):
                 return repaired
         raise InputError("no mutation of this architecture was found that satisfies the relations of its space")
 

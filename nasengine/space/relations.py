@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasengine.errors import nearest
-from nasengine.space.decisions import Decision
+from nasengine.space.decisions import Decision, shown
 from nasengine.space.holes import Relation, SpaceTree
 from nasengine.space.locating import locate
 from nasengine.space.problems import Problems
@@ -146,7 +146,7 @@ def _numeric(relation: Relation, decisions: Sequence[Decision], problems: Proble
         if wrong:
             fine = False
             problems.add(
-                f"{decision.path} has the option {wrong[0]!r}, which is not a number",
+                f"{decision.path} has the option {shown(wrong[0])}, which is not a number",
                 relation.mark,
                 "expected paths of choices between numbers",
             )
