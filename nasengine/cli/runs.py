@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nasengine.cli.console import duration, emit, say, show_table
+from nasengine.cli.console import duration, emit, number, say, show_table
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, RunFolder, Settings, load_plugin_modules, read_options
 
@@ -35,7 +36,7 @@ def status(run: RunFolder, as_json: Json = False) -> None:
 
     found = runs.status(run)
     if as_json:
-        emit(found.to_json())
+        emit({**found.to_json(), "retrained": retrained(found.folder)})
         return
     state = f"being written by process {found.writer}" if found.writer is not None else "not running"
     say(f"{found.folder}: space {found.space}, seed {found.seed}, {state}")
@@ -56,6 +57,14 @@ def status(run: RunFolder, as_json: Json = False) -> None:
                 say(f"  … and {len(reasons) - REASONS_SHOWN} more {word}")
         if phase.best:
             show_table(*ranking(phase.best, parse_objectives(found.objectives)))
+    for name, results in retrained(found.folder).items():
+        say()
+        say(f"{name}: {len(results)} trainings ended")
+        for record in results:
+            ended = record["reason"] or ", ".join(
+                f"{key} {number(value)}" for key, value in record["measurements"].items()
+            )
+            say(f"  {record['name']} {record['status']}: {ended}")
     if found.writer is None:
         say()
         say(f"to go on, if it is not done: nasengine resume {found.folder}")
@@ -131,6 +140,20 @@ def export(
     say(f"proved in a clean interpreter: scores differ by at most {exported.proof.difference:.1g}")
     for note in exported.notes:
         say(f"note: {note}")
+
+
+def retrained(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Phase -> the trainings that ended, the last line of each name; read as text, so that no torch is needed."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for file in sorted(folder.glob("*/results.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:  # the last line while it is written, or cut off by a kill
+                continue
+            kept = {key: record[key] for key in ("name", "trial", "status", "reason", "measurements")}
+            found.setdefault(file.parent.name, {})[record["name"]] = kept
+    return {phase: list(records.values()) for phase, records in found.items()}
 
 
 def read_wanted(text: str) -> int | str | Mapping[str, Any]:
