@@ -62,7 +62,8 @@ def read_count(reader: Reader, node: YamlNode, where: str, low: int) -> Value | 
         return None if wrong else read
     if isinstance(read, Use):
         message = f"the count at {where} is the shared decision let.{read.name}"
-        reader.problems.add(message, node.mark, f"expected {expected}, written here")
+        hint = f"expected {expected}, written here; a relation {{order: [paths], is: equal}} can keep counts equal"
+        reader.problems.add(message, node.mark, hint)
     elif not (isinstance(read, Value) and read.value is None):  # a null here is noted already
         reader.wrong(node, where, expected)
     return None

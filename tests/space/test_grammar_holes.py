@@ -341,6 +341,15 @@ def test_shared_holes_are_no_list_of_options_and_no_count():
     )
 
 
+def test_a_shared_count_is_refused_with_what_keeps_counts_equal():
+    wrong(
+        "{repeat: ¦{use: n}, of: 1}",
+        "the count at network.a.repeat is the shared decision let.n",
+        "a relation {order: [paths], is: equal} can keep counts equal",
+        "let: {n: {choice: [1, 2]}}",
+    )
+
+
 def test_a_name_under_let_is_a_word():
     found = only_problem(around("{type: net, a: {use: a.b}}", "let: {¦a.b: 1}"))
     assert found.message == "'a.b' is no name for an entry of let"
