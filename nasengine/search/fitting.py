@@ -19,10 +19,9 @@ from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
 from nasengine.evaluators.plan import evaluator_settings
 from nasengine.search.run_file import RunSettings
-from nasengine.search.searching import make_algorithm
+from nasengine.search.searching import all_constraints, make_algorithm, make_domain
 from nasengine.search.settings import Phase, RetrainPhase, SearchPhase, Strategy
 from nasengine.space import SearchSpace
-from nasengine.space.domain import Domain
 
 ENUMERABLE = 1_000_000
 
@@ -56,8 +55,9 @@ def check_fit(settings: RunSettings) -> None:
 
 def _check_components(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
     """Make the algorithm and the evaluator's settings, which refuse values that only they can judge."""
+    domain = make_domain(space, phase, all_constraints(space, strategy))
     makers: dict[str, Callable[[], object]] = {
-        "algorithm": lambda: make_algorithm(phase, Domain(space), strategy.objectives, seed=0)
+        "algorithm": lambda: make_algorithm(phase, domain, strategy.objectives, seed=0)
     }
     if phase.evaluator is not None:
         component = phase.evaluator.component

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nasengine.algorithms import Algorithm
 from nasengine.costs import COSTS
 from nasengine.costs.pricing import Pricer
+from nasengine.errors import InputError
 from nasengine.evaluators import make_evaluator
 from nasengine.execution import Executor, InProcess, LocalPool, MakeEvaluator
 from nasengine.objectives import Constraint, Objective, ParetoFront, rank_trials
@@ -28,6 +31,7 @@ from nasengine.space.domain import Domain
 
 RANKING = "architectures.jsonl"
 ALWAYS_PRICED = ("params", "macs")
+PILOT_DRAWS, OFTEN_KEPT = 24, 2
 
 
 def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journal, on_event: OnEvent) -> None:
@@ -43,9 +47,9 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
         on_event(PhaseSkipped(phase.name, "finished before"))
         return
     strategy = settings.strategy
-    pricer = Pricer(settings.space, network=phase.network or None)
+    pricer = pricer_of(settings.space, canonical_json(dict(phase.network)))
     constraints = all_constraints(settings.space, strategy)
-    domain = make_domain(settings.space, pricer, constraints)
+    domain = make_domain(settings.space, phase, constraints)
     algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed)
     wanted = [objective.name for objective in strategy.objectives] + [constraint.name for constraint in constraints]
     priced = [name for name in dict.fromkeys((*ALWAYS_PRICED, *wanted)) if name in COSTS]
@@ -88,21 +92,47 @@ def all_constraints(space: SearchSpace, strategy: Strategy) -> tuple[Constraint,
     return (*of_space, *strategy.constraints)
 
 
-def make_domain(space: SearchSpace, pricer: Pricer, constraints: Sequence[Constraint]) -> Domain:
+def make_domain(space: SearchSpace, phase: SearchPhase, constraints: Sequence[Constraint]) -> Domain:
     """What may be proposed: all of the space, or what keeps the constraints that are known without a trial.
 
     Raises:
-        InputError: no architecture keeps a constraint; the message gives what the space can do.
+        InputError: no architecture keeps the constraints; the message gives what the space can do.
     """
     bounds = [constraint for constraint in constraints if constraint.name in COSTS]
     if not bounds:
         return Domain(space)
+    pricer = pricer_of(space, canonical_json(dict(phase.network)))
 
     def accepts(architecture: Architecture) -> bool:
         amounts = pricer.price(architecture).as_dict()
         return not any(bound.breach(amounts) for bound in bounds)
 
-    return Domain(space, accepts, draw=pricer.within(windows(bounds)).sample)
+    return Domain(space, accepts, draw=_draw(space, pricer, bounds, accepts))
+
+
+@functools.lru_cache(maxsize=4)
+def pricer_of(space: SearchSpace, network: str) -> Pricer:
+    """The pricer of a space, kept because its tables take seconds to find; `network` is canonical JSON."""
+    return Pricer(space, network=json.loads(network) or None)
+
+
+def _draw(
+    space: SearchSpace, pricer: Pricer, bounds: Sequence[Constraint], accepts: Callable[[Architecture], bool]
+) -> Callable[[np.random.Generator], Architecture] | None:
+    """How to draw what keeps the bounds; None: draw anything and throw away, which is quicker where much keeps them.
+
+    Both ways draw from the same distribution.
+    """
+    rng = np.random.default_rng(0)
+    kept = sum(accepts(space.sample(rng)) for _ in range(PILOT_DRAWS))
+    if kept >= OFTEN_KEPT:
+        return None
+    searchable = []
+    for bound in bounds:
+        with contextlib.suppress(InputError):  # a cost that depends on too much at once; `accepts` keeps its bound
+            pricer.walk(bound.name)
+            searchable.append(bound)
+    return pricer.within(windows(searchable)).sample if searchable else None
 
 
 def windows(bounds: Iterable[Constraint]) -> dict[str, tuple[float | None, float | None]]:
