@@ -5,6 +5,7 @@ Mappings merge, lists and scalars replace, null deletes. The base is a file of t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -45,13 +46,36 @@ def resolve_extends(
     Raises:
         InputError: a base that is missing, outside the folder, broken, or extends its own descendant.
     """
+    if not isinstance(root, YamlMapping) or "extends" not in root.entries:
+        return root
     problems = Problems(lines)
-    patches: list[YamlMapping] = []
-    seen = [_identity(Path(file))]
-    current, path = root, Path(file)
-    while isinstance(current, YamlMapping) and "extends" in current.entries:
-        target = current.entries["extends"]
-        patches.append(current)
+    chain = _read_chain(root, Path(file), lines, shipped, problems)
+    merged: YamlNode = chain[-1]
+    for patch in reversed(chain[:-1]):
+        merged = merge(merged, _without_extends(patch))
+        if merged.size > MAX_NODES or merged.depth > MAX_DEPTH:
+            problems.add(f"with what it extends, the space is larger than {MAX_NODES:,} values", patch.mark)
+            problems.check()
+    return merged
+
+
+def _without_extends(node: YamlMapping) -> YamlMapping:
+    entries = {key: value for key, value in node.entries.items() if key != "extends"}
+    return YamlMapping(entries, node.mark, {key: node.key_marks[key] for key in entries})
+
+
+def _read_chain(
+    root: YamlMapping,
+    path: Path,
+    lines: dict[str, tuple[str, ...]],
+    shipped: Callable[[], Mapping[str, Path]],
+    problems: Problems,
+) -> list[YamlMapping]:
+    """The document and all that it extends, nearest first; what goes wrong on the way ends it."""
+    chain = [root]
+    seen = [_identity(path)]
+    while "extends" in chain[-1].entries:
+        target = chain[-1].entries["extends"]
         base = _find(target, path, shipped, problems)
         problems.check()
         assert base is not None
@@ -62,32 +86,29 @@ def resolve_extends(
         elif len(seen) > MAX_CHAIN:
             problems.add(f"more than {MAX_CHAIN} spaces extend one another", target.mark)
         problems.check()
+        document = _read_base(base, target, lines, problems)
+        if not isinstance(document, YamlMapping):
+            problems.add("the space that is extended is no mapping", document.mark, "expected name, task and network")
+            problems.check()
+        assert isinstance(document, YamlMapping)
+        chain.append(document)
         seen.append(identity)
-        try:
-            parsed = parse_document(read_text(base), str(base))
-        except InputError as error:
-            placed = [problem for problem in error.problems if problem.mark is not None]
-            for problem in error.problems:
-                if problem.mark is None:
-                    problems.add(problem.message, target.mark, problem.expected)
-            raise InputError([*placed, *problems.found]) from error
-        lines[str(base)] = parsed.lines
-        current, path = parsed.documents[0], base
-        if not isinstance(current, YamlMapping):
-            problems.add("the space that is extended is no mapping", current.mark, "expected name, task and network")
-            problems.check()
-    merged = current
-    for patch in reversed(patches):
-        entries = {key: value for key, value in patch.entries.items() if key != "extends"}
-        merged = merge(merged, YamlMapping(entries, patch.mark, patch.key_marks))
-        if isinstance(merged, YamlMapping) and "extends" in merged.entries:
-            rest = {key: value for key, value in merged.entries.items() if key != "extends"}
-            marks = {key: mark for key, mark in merged.key_marks.items() if key != "extends"}
-            merged = YamlMapping(rest, merged.mark, marks)
-        if merged.size > MAX_NODES or merged.depth > MAX_DEPTH:
-            problems.add(f"with what it extends, the space is larger than {MAX_NODES:,} values", patch.mark)
-            problems.check()
-    return merged
+        path = base
+    return chain
+
+
+def _read_base(base: Path, target: YamlNode, lines: dict[str, tuple[str, ...]], problems: Problems) -> YamlNode:
+    """The document of a base; a problem without a place (an unreadable file) is one of the line that names it."""
+    try:
+        parsed = parse_document(read_text(base), str(base))
+    except InputError as error:
+        placed = [problem for problem in error.problems if problem.mark is not None]
+        for problem in error.problems:
+            if problem.mark is None:
+                problems.add(problem.message, target.mark, problem.expected)
+        raise InputError([*placed, *problems.found]) from error
+    lines[str(base)] = parsed.lines
+    return parsed.documents[0]
 
 
 def _identity(path: Path) -> str:
@@ -132,6 +153,7 @@ def _find(target: YamlNode, path: Path, shipped: Callable[[], Mapping[str, Path]
 
 def _neighbours(folder: Path, path: Path) -> list[str]:
     try:
-        return [other.stem for other in sorted(folder.glob("*.y*ml"))[:200] if other.name != path.name]
+        found = itertools.islice((other for other in folder.glob("*.y*ml") if other.name != path.name), 200)
+        return sorted(other.stem for other in found)
     except OSError:
         return []

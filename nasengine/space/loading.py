@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from nasengine.errors import InputError, Mark, Problem
 from nasengine.space.grammar import read_space
 from nasengine.space.parsing import find_file, parse_space, shipped
 from nasengine.space.space import SearchSpace
@@ -27,6 +28,8 @@ def space_from_mapping(resolved: Mapping[str, object], file: str = "run.yaml") -
     """Rebuild a space from `SpaceTree.resolved`, the plain values that a run keeps of it.
 
     Raises:
-        InputError: the values are no space.
+        InputError: the values are no space, or one whose `extends` is not merged yet.
     """
+    if "extends" in resolved:
+        raise InputError(Problem("the space still extends another one", Mark(file, 1, 1), "expected a resolved space"))
     return SearchSpace(read_space(from_plain(resolved, file), file, {}))

@@ -47,6 +47,11 @@ def test_problems_of_plain_values_name_their_file():
         space_from_mapping({"name": "x"}, "run.yaml")
 
 
+def test_plain_values_must_be_resolved():
+    with pytest.raises(InputError, match=r"run\.yaml:1:1: the space still extends another one"):
+        space_from_mapping({"name": "x", "extends": "quickstart"})
+
+
 def test_a_name_that_is_no_space_is_refused_with_the_nearest():
     with pytest.raises(InputError) as caught:
         load_space("pooling_resnet2")
