@@ -12,6 +12,7 @@ import typer
 from nasengine.cli.console import duration, emit, number, say, show_table
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, RunFolder, Settings, load_plugin_modules, read_options
+from nasengine.errors import RunError
 
 REASONS_SHOWN = 20
 
@@ -34,6 +35,8 @@ def status(run: RunFolder, as_json: Json = False) -> None:
     from nasengine.cli.ranking import ranking
     from nasengine.objectives import parse_objectives
 
+    if not run.is_dir():
+        raise RunError(f"{run} is not a run: there is no such folder")
     found = runs.status(run)
     if as_json:
         emit({**found.to_json(), "retrained": retrained(found.folder)})
@@ -57,14 +60,12 @@ def status(run: RunFolder, as_json: Json = False) -> None:
                 say(f"  … and {len(reasons) - REASONS_SHOWN} more {word}")
         if phase.best:
             show_table(*ranking(phase.best, parse_objectives(found.objectives)))
-    for name, results in retrained(found.folder).items():
+    for phase_name, results in retrained(found.folder).items():
         say()
-        say(f"{name}: {len(results)} trainings ended")
+        say(f"{phase_name}: {len(results)} trainings ended")
         for record in results:
-            ended = record["reason"] or ", ".join(
-                f"{key} {number(value)}" for key, value in record["measurements"].items()
-            )
-            say(f"  {record['name']} {record['status']}: {ended}")
+            values = ", ".join(f"{name} {number(value)}" for name, value in record["measurements"].items())
+            say(f"  {record['name']} {record['status']}: {record['reason'] or values}")
     if found.writer is None:
         say()
         say(f"to go on, if it is not done: nasengine resume {found.folder}")

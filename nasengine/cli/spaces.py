@@ -13,7 +13,6 @@ from nasengine.cli.options import Json, Plugins, SpaceName, load_plugin_modules,
 from nasengine.errors import InputError, Problem
 
 OPTIONS_SHOWN = 8
-PRICED_AT_MOST = 20_000  # architectures, to count those within a constraint: some seconds
 
 
 @guarded
@@ -59,7 +58,7 @@ def describe(space: SpaceName, as_json: Json = False) -> None:
         say(f"task: {task['kind']}, input {option(task['input'])}" + (f", {settings}" if settings else ""))
     say(f"architectures: {count(facts['architectures'])}")
     if facts["feasible"] is not None and facts["feasible"] != facts["architectures"]:
-        say(f"of these within relations and constraints: {count(facts['feasible'])}")
+        say(f"of these within relations: {count(facts['feasible'])}")
     for name in ("constraints", "relations"):
         for text in facts[name]:
             say(f"{name[:-1]}: {text}")
@@ -212,7 +211,7 @@ def space_facts(space: Any) -> dict[str, Any]:
             "settings": dict(task.settings),
         },
         "architectures": space.size(architecture_part=bool(space.unexpanded)),
-        "feasible": feasible_size(space),
+        "feasible": space.size(feasible=True) if space.relations and not space.constraints else None,
         "choices": [
             {
                 "path": decision.path,
@@ -230,29 +229,6 @@ def space_facts(space: Any) -> dict[str, Any]:
             for name, known in space.known.items()
         },
     }
-
-
-def feasible_size(space: Any) -> int | None:
-    """How many architectures keep relations and constraints; None where that would take long to find out."""
-    if space.unexpanded or not (space.relations or space.constraints):
-        return None
-    if not space.constraints:
-        return int(space.size(feasible=True))
-    if space.size() > PRICED_AT_MOST:
-        return None
-    from nasengine.costs import Pricer
-
-    pricer = Pricer(space)
-
-    def accepts(architecture: Any) -> bool:
-        amounts = pricer.price(architecture).as_dict()
-        return all(
-            (bound.low is None or bound.low <= amounts[bound.cost])
-            and (bound.high is None or amounts[bound.cost] <= bound.high)
-            for bound in space.constraints
-        )
-
-    return int(space.size(feasible=True, accepts=accepts))
 
 
 def _sites(space: Any, decision: Any) -> list[dict[str, Any]] | None:
