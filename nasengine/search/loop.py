@@ -305,6 +305,8 @@ class _Search:
             if isinstance(record, Asked):
                 self.replay_asked(record)
             else:
+                if record.trial.number != self.told:
+                    raise RunError(f"{self.journal.path} is damaged: trial {record.trial.number} is told out of order")
                 self.outcomes[record.trial.number] = record.trial
                 self.algorithm.tell(record.trial)
                 self.told += 1
