@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from nasengine.build import build, check_space, resolve
+from nasengine.build.inference import INFERRED
 from nasengine.networks import NETWORK_TYPES
 from nasengine.space import SearchSpace, parse_space
 
-# How YAML may use each type on a feature map of 12×8×8 (or, for those that take one, a vector of 12).
-MAP, VECTOR = "map", "vector"
+# How YAML may use a type on a feature map of 12×8×8 (or, for those that take one, a vector of 12). A new type needs a
+# line here only if it has required arguments beside the inferred ones and `width`.
+MAP, VECTOR, ROOT = "map", "vector", "root"
 EXAMPLES: dict[str, tuple[str, str]] = {
     "sequential": (MAP, "{type: sequential, layers: [{type: conv, width: 6}, {optional: {type: identity}}]}"),
     "parallel": (MAP, "{type: parallel, join: concat, branches: [{type: conv, width: 6}, {type: max_pool}]}"),
@@ -21,31 +23,19 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "cell": (MAP, "{type: cell, nodes: 3, edges: {all: {choice: {a: {type: conv}, b: {type: identity}}}}}"),
     "conv": (MAP, "{type: conv, width: 6, kernel: 5, stride: 2, groups: 3}"),
     "conv_norm_activation": (MAP, "{type: conv_norm_activation, width: 6, norm: {kind: group, groups: 2}}"),
-    "relu_conv_norm": (MAP, "{type: relu_conv_norm}"),
     "depthwise_separable": (MAP, "{type: depthwise_separable, width: 6, stride: 2}"),
     "basic_block": (MAP, "{type: basic_block, width: 6, stride: 2}"),
     "bottleneck": (MAP, "{type: bottleneck, width: 6, pool: 2}"),
     "mbconv": (MAP, "{type: mbconv, width: 12, expansion: 3, squeeze_excite: true}"),
-    "squeeze_excite": (MAP, "{type: squeeze_excite}"),
     "max_pool": (MAP, "{type: max_pool, kernel: 2, stride: 2}"),
-    "average_pool": (MAP, "{type: average_pool}"),
-    "global_average_pool": (MAP, "{type: global_average_pool}"),
     "subsample": (MAP, "{type: subsample, stride: 2}"),
-    "batch_norm": (MAP, "{type: batch_norm}"),
     "group_norm": (MAP, "{type: group_norm, groups: 4}"),
-    "layer_norm": (MAP, "{type: layer_norm}"),
     "activation": (MAP, "{type: activation, kind: hardswish}"),
     "dropout": (MAP, "{type: dropout, probability: 0.1}"),
-    "flatten": (MAP, "{type: flatten}"),
-    "identity": (MAP, "{type: identity}"),
     "zero": (MAP, "{type: parallel, join: add, branches: [{type: zero}, {type: identity}]}"),
-    "linear": (VECTOR, "{type: linear, width: 6}"),
     "linear_head": (VECTOR, "{type: linear_head, hidden: 6, dropout: 0.1}"),
+    "residual_network": (ROOT, "{type: residual_network, stem_width: 8, widths: [8, 12], downsample_at: [2]}"),
 }  # fmt: skip
-
-ROOTS = {
-    "residual_network": "{type: residual_network, stem_width: 8, widths: [8, 12], downsample_at: [2]}",
-}
 
 SPACE = """
 name: example
@@ -57,10 +47,23 @@ network: {root}
 SERIES = "{{type: sequential, layers: [{{type: conv, width: 12}}, {before}{node}, {after}{{type: linear_head}}]}}"
 
 
+def example(name: str) -> tuple[str, str]:
+    """Where a type can stand, and how it is written."""
+    if name in EXAMPLES:
+        return EXAMPLES[name]
+    parameters = inspect.signature(NETWORK_TYPES[name]).parameters
+    required = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
+    unknown = set(required) - set(INFERRED) - {"width"}
+    assert not unknown, f"add a line to EXAMPLES: {name} needs {', '.join(sorted(unknown))}"
+    width = ", width: 12" if "width" in required else ""
+    place = VECTOR if "in_features" in required else ROOT if "classes" in parameters else MAP
+    return place, f"{{type: {name}{width}}}"
+
+
 def space_with(name: str) -> SearchSpace:
-    if name in ROOTS:
-        return parse(SPACE.format(root=ROOTS[name]))
-    place, node = EXAMPLES[name]
+    place, node = example(name)
+    if place == ROOT:
+        return parse(SPACE.format(root=node))
     before = "{type: global_average_pool}, " if place == VECTOR else ""
     after = "" if place == VECTOR or name in ("global_average_pool", "flatten") else "{type: global_average_pool}, "
     return parse(SPACE.format(root=SERIES.format(before=before, node=node, after=after)))
@@ -77,10 +80,6 @@ def smallest(space: SearchSpace):
 @pytest.fixture(params=NETWORK_TYPES)
 def name(request) -> str:
     return request.param
-
-
-def test_it_has_an_example_here(name):
-    assert (name in EXAMPLES) != (name in ROOTS), "add one line to EXAMPLES (or ROOTS) for the new type"
 
 
 def test_a_space_that_names_it_checks_clean(name):
@@ -121,7 +120,7 @@ def test_each_module_of_a_node_says_which_node(name):
     paths = [vars(module)["node_path"] for module in network.modules() if "node_path" in vars(module)]
     assert paths[0] == "network"
     assert len(set(paths)) == len(paths)
-    if name in EXAMPLES:
+    if example(name)[0] != ROOT:
         last = resolve(space, smallest(space)).arguments["layers"][-1]
         assert last.path in paths
 
