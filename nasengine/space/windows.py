@@ -28,6 +28,7 @@ FINEST_BINS = 1_000_000
 MOST_BYTES = 300_000_000  # of all histograms together
 BINS_A_STEP = 4  # in a window, for each step that costs anything: rounding then wastes about one draw in five
 CHUNK = 4096
+LARGEST_PART = 2_000_000  # chances worked out at once
 MOST_DRAWS = 400  # for each architecture asked for, on average, before giving up
 
 
@@ -102,31 +103,49 @@ class WindowedDraws:
     def draw(self, rng: np.random.Generator, count: int) -> Matrix:
         """Rows (count, D) whose cost is in the window or, by rounding, close below it."""
         rows = np.full((count, self.decisions), -1, np.int16)
-        place = self._last[_pick(np.broadcast_to(self._chances, (count, len(self._chances))), rng)]
         bins = self.histograms[-1].shape[1]
+        reached = np.cumsum(self._chances)
+        place = self._last[
+            np.minimum(np.searchsorted(reached, rng.random(count) * reached[-1], "right"), len(reached) - 1)
+        ]
         state, room = place // bins, place % bins
-        everyone = np.arange(count)
         for binned, before in zip(reversed(self.steps), reversed(self.histograms[:-1]), strict=True):
-            step = binned.step
-            offset = np.arange(binned.widest)
-            move = np.minimum(binned.start[state][:, None] + offset, len(step.target) - 1)  # (n, K)
-            left = room[:, None] - binned.shift[move]
-            possible = (offset < binned.count[state][:, None]) & (left >= 0)
-            chances = step.weight[move] * before[step.source[move], np.maximum(left, 0)] * possible
-            taken = _pick(chances, rng)
-            chosen = move[everyone, taken]
-            rows[:, step.decision] = step.option[chosen]
-            state, room = step.source[chosen], left[everyone, taken]
+            chosen = np.empty(count, np.int64)
+            part = max(1, LARGEST_PART // binned.widest)
+            for first in range(0, count, part):
+                here = slice(first, first + part)
+                chosen[here] = _choose(binned, before, state[here], room[here], rng)
+            rows[:, binned.step.decision] = binned.step.option[chosen]
+            state, room = binned.step.source[chosen], room - binned.shift[chosen]
         return rows
 
 
-def _pick(chances: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """One column of each row of (n, K), in proportion to its entries."""
+def _choose(
+    binned: _Binned,
+    before: NDArray[np.float64],
+    state: NDArray[np.int64],
+    room: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """For each of n draws that are in `state` (n,) with `room` (n,) bins left, the transition that led there: (n,).
+
+    Draws in the same place share a row of chances (U, K); all rows laid end to end are searched at once.
+    """
+    bins = before.shape[1]
+    places, whose = np.unique(state * bins + room, return_inverse=True)
+    state, room = places // bins, places % bins
+    offset = np.arange(binned.widest)
+    move = np.minimum(binned.start[state][:, None] + offset, len(binned.shift) - 1)  # (U, K)
+    left = room[:, None] - binned.shift[move]
+    possible = (offset < binned.count[state][:, None]) & (left >= 0)
+    chances = binned.step.weight[move] * before[binned.step.source[move], np.maximum(left, 0)] * possible
     reached = np.cumsum(chances, axis=1)
-    aim = rng.random(len(chances)) * reached[:, -1]
+    reached /= reached[:, -1:]
+    reached += np.arange(len(places))[:, None]
+    found = np.searchsorted(reached.reshape(-1), whose + rng.random(len(whose)), "right")
     last = np.argmax(reached >= reached[:, -1:], axis=1)
-    taken: NDArray[np.int64] = np.minimum((reached <= aim[:, None]).sum(axis=1), last)
-    return taken
+    taken = np.clip(found - whose * binned.widest, 0, last[whose])
+    return np.asarray(move[whose, taken])
 
 
 def _binned(step: Step, shift: NDArray[np.int64]) -> _Binned:
@@ -198,15 +217,24 @@ class Drawn:
 
 
 def draw_until(
-    draws: WindowedDraws, keep: Callable[[Matrix], Any], rng: np.random.Generator, count: int
+    draws: WindowedDraws,
+    keep: Callable[[Matrix], Any],
+    rng: np.random.Generator,
+    count: int,
+    *,
+    most: int | None = None,
 ) -> tuple[Matrix, Drawn]:
     """Draw until `count` rows are kept, or so many were made that it is hopeless.
 
+    Args:
+        keep: (n, D) rows -> (n,) which are wanted.
+        most: draws to make at most; some hundred for each row wanted if left out.
     Returns: (at most count, D) rows, and how it went.
     """
     drawn = Drawn()
     kept: list[Matrix] = []
-    while drawn.kept < count and drawn.made < MOST_DRAWS * count + 20 * CHUNK and not draws.empty:
+    most = MOST_DRAWS * count + 20 * CHUNK if most is None else most
+    while drawn.kept < count and drawn.made < most and not draws.empty:
         wanted = count - drawn.kept
         expected = wanted / drawn.acceptance if drawn.kept else wanted * (1 if not drawn.made else 8)
         rows = draws.draw(rng, int(min(CHUNK, max(16, 1.3 * expected))))
@@ -217,33 +245,33 @@ def draw_until(
     return rows[:count], drawn
 
 
-def nearest_prices(walk: Walk, low: int, high: int, rounds: int = 10) -> tuple[int | None, int | None]:
+def nearest_prices(walk: Walk, low: int, high: int, rounds: int = 16) -> tuple[int | None, int | None]:
     """Costs below and above a window that architectures have; the nearest such, unless bins hide a nearer one.
 
     Args:
-        rounds: how often a nearer one is looked for, on each side.
+        rounds: of bisection on each side; each halves the stretch beside the window in which one may be nearer.
     """
     least, most = walk.extreme(largest=False)[0], walk.extreme(largest=True)[0]
+    if most < low or least > high:
+        return (most, None) if most < low else (None, least)
     rng = np.random.default_rng(0)
 
     def between(first: int, last: int) -> NDArray[np.int64]:
-        draws = WindowedDraws(walk, first, last)
-        rows, _ = draw_until(
-            draws, lambda rows: (walk.costs.price(rows) >= first) & (walk.costs.price(rows) <= last), rng, 64
-        )
-        return walk.costs.price(rows)
+        def inside(rows: Matrix) -> NDArray[np.bool_]:
+            amounts = walk.costs.price(rows)
+            return (amounts >= first) & (amounts <= last)
 
-    below = None if least >= low else least
-    above = None if most <= high else most
+        return walk.costs.price(draw_until(WindowedDraws(walk, first, last), inside, rng, 32, most=CHUNK)[0])
+
+    below, above = least, most
+    nothing_from, nothing_to = low, high
     for _ in range(rounds):
-        if below is not None and below + 1 < low:
-            nearer = between(max(below + 1, (below + low) // 2), low - 1)
-            if not len(nearer):
-                nearer = between(below + 1, low - 1)
-            below = int(nearer.max(initial=below))
-        if above is not None and high + 1 < above:
-            nearer = between(high + 1, min(above - 1, (above + high) // 2 + 1))
-            if not len(nearer):
-                nearer = between(high + 1, above - 1)
-            above = int(nearer.min(initial=above))
-    return below, above
+        if below + 1 < nothing_from:
+            middle = (below + nothing_from) // 2
+            found = between(middle, nothing_from - 1)
+            below, nothing_from = (int(found.max()), nothing_from) if len(found) else (below, middle)
+        if nothing_to + 1 < above:
+            middle = (above + nothing_to + 1) // 2
+            found = between(nothing_to + 1, middle)
+            above, nothing_to = (int(found.min()), nothing_to) if len(found) else (above, middle)
+    return (below if below < low else None), (above if above > high else None)
