@@ -29,7 +29,7 @@ def test_every_image_is_on_exactly_one_side_and_every_class_is_trained_on(counts
 def test_every_class_gives_the_same_share():
     _, held_out = stratified_split(LABELS, SplitSettings(validation=0.3))
     for label in range(5):
-        assert (LABELS[held_out] == label).sum() == round(0.3 * (LABELS == label).sum())
+        assert (LABELS[held_out] == label).sum() == round(0.3 * (label == LABELS).sum())
 
 
 def test_a_seed_gives_one_division_and_another_seed_another():

@@ -12,8 +12,8 @@ from torch import nn
 from nasengine.data import load_data
 from nasengine.errors import InputError, RunError, TrialError
 from nasengine.training import CheckpointFolder, EpochRecord, evaluate, train, training_settings
-from nasengine.training.batches import Normalize, epoch_batches, epoch_order
 from nasengine.training.augmentation import CropFlip, Unchanged
+from nasengine.training.batches import Normalize, epoch_batches, epoch_order
 from tests.training.networks import TASK, same, small_network, synthetic_part, weights
 
 FAST = training_settings({"batch": 64, "augmentation": "none", "optimizer": {"type": "sgd", "rate": 0.2}})
