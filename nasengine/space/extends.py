@@ -1,6 +1,8 @@
 """`extends:`: a JSON merge patch (RFC 7396) on another space, with every mark pointing into the file it came from.
 
 Mappings merge, lists and scalars replace, null deletes. The base is a file of the same folder, or a shipped space.
+Stricter than the RFC: a null that has nothing to delete is refused, since it is a misspelt key, or was meant to be the
+value null, which a patch cannot express.
 """
 
 from __future__ import annotations
@@ -32,6 +34,19 @@ def merge(base: YamlNode | None, patch: YamlNode) -> YamlNode:
     return YamlMapping(entries, patch.mark, marks)
 
 
+def note_idle_deletions(base: YamlNode | None, patch: YamlNode, problems: Problems) -> None:
+    """Note each null of a patch below whose key the base has nothing."""
+    if not isinstance(patch, YamlMapping):
+        return
+    there = base.entries if isinstance(base, YamlMapping) else {}
+    for key, value in patch.entries.items():
+        if not (isinstance(value, YamlScalar) and value.value is None):
+            note_idle_deletions(there.get(key), value, problems)
+        elif key not in there:
+            hint = f"in a file that extends another, null deletes what it inherits{nearest(key, there)}"
+            problems.add(f"there is no {key!r} to delete", patch.key_marks[key], hint)
+
+
 def resolve_extends(
     root: YamlNode, file: str, lines: dict[str, tuple[str, ...]], shipped: Callable[[], Mapping[str, Path]]
 ) -> YamlNode:
@@ -51,11 +66,13 @@ def resolve_extends(
     problems = Problems(lines)
     chain = _read_chain(root, Path(file), lines, shipped, problems)
     merged: YamlNode = chain[-1]
-    for patch in reversed(chain[:-1]):
-        merged = merge(merged, _without_extends(patch))
+    for patch in map(_without_extends, reversed(chain[:-1])):
+        note_idle_deletions(merged, patch, problems)
+        merged = merge(merged, patch)
         if merged.size > MAX_NODES or merged.depth > MAX_DEPTH:
             problems.add(f"with what it extends, the space is larger than {MAX_NODES:,} values", patch.mark)
             problems.check()
+    problems.check()
     return merged
 
 

@@ -139,6 +139,19 @@ def test_two_holes_that_meet_in_a_merge_are_refused_with_the_way_out(folder):
     assert "`choice: null` drops the inherited one" in text
 
 
+def test_a_null_with_nothing_to_delete_is_refused_with_the_nearest_key(folder):
+    text = refusal(
+        folder, "name: child\nextends: base\nnetwork: {widht: null, norm: {type: x, scale: null}}\nknwn: null\n"
+    )
+    assert [line.split(": ", 1)[1] for line in text.splitlines() if "child.yaml" in line] == [
+        "there is no 'widht' to delete",
+        "there is no 'scale' to delete",
+        "there is no 'knwn' to delete",
+    ]
+    assert "child.yaml:3:11" in text
+    assert "null deletes what it inherits; did you mean 'width'?" in text
+
+
 def test_a_base_that_is_no_yaml_is_reported_in_the_base(folder):
     (folder / "base.yaml").write_text("a: [1\n")
     assert refusal(folder, "extends: base\n").startswith(f"{folder / 'base.yaml'}:1:")
