@@ -367,7 +367,7 @@ def _check_numbers(*, seed: int, threads: int, executor: str, workers: int | Non
         problems.append(Problem(f"workers is {workers}", expected="expected at least 1"))
     if executor == "in_process" and workers is not None and workers > 1:
         problems.append(
-            Problem(f"{workers} workers, but the executor in_process has none", expected="expected `local`")
+            Problem(f"{workers} workers, but the executor in_process has none", expected="expected the executor local")
         )
     if problems:
         raise InputError(problems)
