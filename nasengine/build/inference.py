@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -204,6 +205,12 @@ def _arguments(call: Call, task: Settings, *modules: str) -> tuple[ModuleCall, d
     }
 
 
+def _in_order(draft: ModuleCall, arguments: Mapping[str, Any]) -> ModuleCall:
+    """The finished call, its arguments in the order of the constructor."""
+    ordered = {name: arguments[name] for name in parameters(draft.target).named if name in arguments}
+    return replace(draft, arguments=ordered)
+
+
 def _infer_sequential(call: Call, shape: Shape, task: Settings) -> tuple[ModuleCall, Shape]:
     draft, arguments = _arguments(call, task, "layers")
     return _infer_series(arguments["layers"], draft, f"{call.path}.layers", shape, task)
@@ -228,7 +235,7 @@ def _infer_parallel(call: Call, shape: Shape, task: Settings) -> tuple[ModuleCal
         joined = _concatenated(outputs, draft)
     else:
         joined = _equal(outputs, draft, "adds branches of different shapes")
-    return _draft(call, draft.target, arguments), joined
+    return _in_order(draft, arguments), joined
 
 
 def _infer_residual(call: Call, shape: Shape, task: Settings) -> tuple[ModuleCall, Shape]:
@@ -242,8 +249,7 @@ def _infer_residual(call: Call, shape: Shape, task: Settings) -> tuple[ModuleCal
     if body is not None:
         _equal([output, beside], draft, "adds a body and a shortcut of different shapes")
     arguments |= {"body": body, "shortcut": shortcut}
-    order = {name: arguments[name] for name in parameters(draft.target).named if name in arguments}
-    return _draft(call, draft.target, order), beside
+    return _in_order(draft, arguments), beside
 
 
 def _make_shortcut(draft: ModuleCall, path: str, shape: Shape, output: Shape) -> ModuleCall:
@@ -286,7 +292,7 @@ def _infer_cell(call: Call, shape: Shape, task: Settings) -> tuple[ModuleCall, S
         values.append(_equal(brought, draft, f"adds different shapes in node {target}") if brought else shape)
     arguments["edges"] = explicit
     concatenate = arguments.get("output", parameters(draft.target).default("output")) == "concat"
-    return _draft(call, draft.target, arguments), _concatenated(values[1:], draft) if concatenate else values[-1]
+    return _in_order(draft, arguments), _concatenated(values[1:], draft) if concatenate else values[-1]
 
 
 def _equal(shapes: list[Shape], draft: ModuleCall, complaint: str) -> Shape:

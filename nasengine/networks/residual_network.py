@@ -5,8 +5,6 @@ ResNet-18 and -50: stride 2 in chosen blocks. As widths follow from depth alone,
 exactly the same parameters and can share them.
 
 Shapes:  N batch   C input channels   H, W height, width
-Sources: [ResNet] He et al., CVPR 2016, arXiv 1512.03385
-         [pooling] Javan Roshtkhari, Toews, Pedersoli, AutoML 2023, PMLR 224, arXiv 2306.11982
 """
 
 from __future__ import annotations
@@ -24,7 +22,9 @@ BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "
 class ResidualNetwork(nn.Module):
     """Stem, residual blocks, global average pool, linear classifier.
 
-    Differs from the code released with [pooling]: the third stride of a ResNet-50 is kept when it falls on the
+    Sources: He et al., CVPR 2016, arXiv 1512.03385; where to downsample: Javan Roshtkhari, Toews, Pedersoli,
+             AutoML 2023, PMLR 224, arXiv 2306.11982.
+    Differs from the code released with the latter: the third stride of a ResNet-50 is kept when it falls on the
     last block (theirs is lost there; to get their figures, leave the 16 out of `downsample_at`).
 
     Args:

@@ -209,3 +209,22 @@ def test_a_node_inside_another_networks_arguments_must_say_all_it_needs():
     space = space_of("{type: residual_network, widths: [8], downsample_at: [], norm: {type: conv, width: 3}}")
     with pytest.raises(NodeError, match=r"conv in network.norm needs in_channels, which cannot be inferred here"):
         only(space)
+
+
+def test_branches_may_have_names_and_hold_lists():
+    two = "[{type: conv, width: 5}, {type: conv, width: 6}]"
+    branches = f"{{one: {{type: conv, width: 4}}, two: {two}, no: {{optional: {{type: conv}}}}}}"
+    space = space_of(f"{{type: sequential, layers: [{{type: parallel, branches: {branches}}}, {HEAD}]}}")
+    absent = space.architecture({"network.layers.0.branches.no.present": False})
+    call = resolve(space, absent)
+    assert layers(call)[-1].arguments["in_features"] == 10
+    assert list(layers(call)[0].arguments["branches"]) == ["one", "two", "no"]
+    names = set(build(space, absent).state_dict())
+    assert {"0.branches.one.weight", "0.branches.two.0.weight", "0.branches.two.1.weight"} <= names
+    assert not [name for name in names if ".no." in name]
+
+
+def test_arguments_of_composition_nodes_come_in_the_order_of_the_constructor_too():
+    branches = "[{type: conv, width: 4}]"
+    space = space_of(f"{{type: sequential, layers: [{{type: parallel, join: add, branches: {branches}}}, {HEAD}]}}")
+    assert list(layers(only(space))[0].arguments) == ["branches", "join"]

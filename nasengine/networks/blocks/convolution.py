@@ -1,7 +1,6 @@
 """Convolutions, alone and with their normalisation and activation; odd kernels, padded to keep the size.
 
-Shapes:  N batch   C input channels   W' output channels ("width")   H, W height, width   s stride
-A stride of s gives a feature map of (ceil(H / s), ceil(W / s)).
+Shapes:  N batch   C input channels   H, W height, width
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ class ConvNormActivation(nn.Module):
         self.activation = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, W', ceil(H / s), ceil(W / s))."""
+        """(N, C, H, W) to (N, width, ceil(H / stride), ceil(W / stride))."""
         return self.activation(self.norm(self.conv(x)))
 
 
@@ -113,7 +112,7 @@ class ReluConvNorm(nn.Module):
         self.norm = make_norm(width, norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, W', ceil(H / s), ceil(W / s))."""
+        """(N, C, H, W) to (N, width, ceil(H / stride), ceil(W / stride))."""
         return self.norm(self.conv(self.activation(x)))
 
 
@@ -153,5 +152,5 @@ class DepthwiseSeparable(nn.Module):
         self.pointwise = ConvNormActivation(in_channels, width, kernel=1, norm=norm, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, W', ceil(H / s), ceil(W / s))."""
+        """(N, C, H, W) to (N, width, ceil(H / stride), ceil(W / stride))."""
         return self.pointwise(self.depthwise(x))

@@ -1,9 +1,6 @@
 """Inverted bottlenecks (MBConv) of MobileNetV2 and V3, with squeeze-and-excitation.
 
-Shapes:  N batch   C input channels   E expanded channels   W' output channels ("width")   s stride
-Sources: [V2] Sandler et al., CVPR 2018, arXiv 1801.04381, table 1 and figure 4d
-         [V3] Howard et al., ICCV 2019, arXiv 1905.02244, section 5.3
-         [SE] Hu, Shen, Sun, CVPR 2018, arXiv 1709.01507
+Shapes:  N batch   C input channels   E expanded channels   H, W height, width
 """
 
 from __future__ import annotations
@@ -16,12 +13,15 @@ from nasengine.networks.blocks.convolution import ConvNormActivation
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by a gate computed from the means of all channels [SE], as in [V3].
+    """Scales each channel by a gate computed from the means of all channels.
+
+    Sources: Hu, Shen, Sun, CVPR 2018, arXiv 1709.01507; as in MobileNetV3: Howard et al., ICCV 2019,
+             arXiv 1905.02244, section 5.3, with the rounding of its released code.
 
     Args:
         in_channels: C.
         reduction: the gate's hidden layer has C / reduction channels, rounded to a multiple of 8 that is at
-            least 8 and never below 90 % of that ([V3]'s released code).
+            least 8 and never below 90 % of that.
     """
 
     def __init__(self, in_channels: int, *, reduction: int = 4) -> None:
@@ -45,13 +45,16 @@ class SqueezeExcite(nn.Module):
 class MBConv(nn.Module):
     """Expand by a 1x1 convolution, filter depthwise, project by a 1x1 convolution without activation.
 
+    Sources: MobileNetV2: Sandler et al., CVPR 2018, arXiv 1801.04381, table 1 and figure 4d;
+             MobileNetV3: Howard et al., ICCV 2019, arXiv 1905.02244, figure 4.
+
     Args:
         in_channels: C.
         width: output channels.
-        kernel: side of the depthwise kernel.
-        expansion: E = C x expansion; at 1 there is no expanding convolution.
+        kernel: odd side of the depthwise kernel.
+        expansion: there are E = C x expansion channels in between; at 1 there is no expanding convolution.
         stride: of the depthwise convolution.
-        squeeze_excite: gate the expanded channels [V3].
+        squeeze_excite: gate the expanded channels, as MobileNetV3 does.
         activation: name, after expansion and depthwise convolution.
         skip: add the input to the output; None for where stride is 1 and the width does not change.
         norm: settings of the normalisations, see `make_norm`.
@@ -89,8 +92,8 @@ class MBConv(nn.Module):
         self.project = ConvNormActivation(expanded, width, kernel=1, norm=norm, activation="identity")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, W', ceil(H / s), ceil(W / s))."""
+        """(N, C, H, W) to (N, width, ceil(H / stride), ceil(W / stride))."""
         y = self.expand(x)  # (N, E, H, W)
-        y = self.squeeze_excite(self.depthwise(y))  # (N, E, H/s, W/s)
-        y = self.project(y)  # (N, W', H/s, W/s)
+        y = self.squeeze_excite(self.depthwise(y))  # (N, E, H/stride, W/stride)
+        y = self.project(y)  # (N, width, H/stride, W/stride)
         return x + y if self.skip else y

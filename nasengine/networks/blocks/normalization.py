@@ -5,9 +5,6 @@ uses the statistics of the batch in evaluation too; `norm={"kind": "group", "gro
 normalisation; None is plain batch normalisation.
 
 Shapes:  N batch   C channels   H, W height, width
-Sources: [BN] Ioffe, Szegedy, ICML 2015, arXiv 1502.03167
-         [GN] Wu, He, ECCV 2018, arXiv 1803.08494
-         [LN] Ba, Kiros, Hinton 2016, arXiv 1607.06450
 """
 
 from __future__ import annotations
@@ -20,7 +17,7 @@ from torch import Tensor, nn
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation [BN].
+    """Batch normalisation (Ioffe, Szegedy, ICML 2015, arXiv 1502.03167).
 
     Args:
         in_channels: C.
@@ -52,7 +49,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation [GN]: statistics of each image over groups of channels.
+    """Statistics of each image over groups of channels (Wu, He, ECCV 2018, arXiv 1803.08494).
 
     Args:
         in_channels: C, a multiple of `groups`.
@@ -68,7 +65,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer normalisation [LN] over the channels of each pixel.
+    """Statistics of each pixel over its channels (Ba, Kiros, Hinton 2016, arXiv 1607.06450).
 
     Args:
         in_channels: C.

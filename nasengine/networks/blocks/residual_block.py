@@ -4,9 +4,8 @@ A block may lower the resolution by striding (`stride`) or by max-pooling what g
 and shortcut both see the pooled map). The shortcut is a 1x1 projection where the width changes, otherwise
 parameter-free; so a block has the same parameters wherever the resolution is lowered.
 
-Shapes:  N batch   C input channels   W' output channels   H, W height, width   f = stride x pool
-Sources: [ResNet] He et al., CVPR 2016, arXiv 1512.03385, figure 5
-         [pooling] Javan Roshtkhari, Toews, Pedersoli, AutoML 2023, arXiv 2306.11982
+Shapes:  N batch   C input channels   H, W height, width
+Source of the decoupling: Javan Roshtkhari, Toews, Pedersoli, AutoML 2023, arXiv 2306.11982
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ def make_shortcut(in_channels: int, out_channels: int, stride: int, norm: dict[s
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut [ResNet].
+    """Two 3x3 convolutions and a shortcut (He et al., CVPR 2016, arXiv 1512.03385, figure 5, left).
 
     Args:
         in_channels: C.
-        width: W', of both convolutions.
+        width: output channels, of both convolutions.
         stride: of the first convolution and of the shortcut.
         pool: side and stride of a max-pool before the whole block; 1 for none.
         norm: settings of the normalisations, see `make_norm`.
@@ -61,18 +60,20 @@ class BasicBlock(nn.Module):
         self.activation = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, W', H / f, W / f)."""
+        """(N, C, H, W) to (N, width, H / (stride * pool), W / (stride * pool))."""
         x = self.pool(x)
         return self.activation(self.last(self.first(x)) + self.shortcut(x))
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut [ResNet]; the stride is in the 3x3 ("v1.5").
+    """1x1, 3x3 and 1x1 convolutions and a shortcut (He et al., CVPR 2016, arXiv 1512.03385, figure 5, right).
+
+    Differs from the paper: the stride is in the 3x3 convolution ("v1.5").
 
     Args:
         in_channels: C.
-        width: channels of the first two convolutions; W' = width x expansion.
-        expansion: of the last convolution over the first two.
+        width: channels of the first two convolutions.
+        expansion: the last convolution gives width x expansion channels.
         stride: of the 3x3 convolution and of the shortcut.
         pool: side and stride of a max-pool before the whole block; 1 for none.
         norm: settings of the normalisations, see `make_norm`.
@@ -103,6 +104,6 @@ class Bottleneck(nn.Module):
         self.activation = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, W', H / f, W / f)."""
+        """(N, C, H, W) to (N, width * expansion, H / (stride * pool), W / (stride * pool))."""
         x = self.pool(x)
         return self.activation(self.last(self.middle(self.first(x))) + self.shortcut(x))
