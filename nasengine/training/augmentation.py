@@ -9,7 +9,7 @@ Sources: crop and flip: He et al., "Deep Residual Learning", CVPR 2016, arXiv:15
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -111,7 +111,7 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class InTurn:
-    """Several augmentations, one after another."""
+    """Several augmentations, one after another; made by `in_turn`."""
 
     parts: tuple[Augmentation, ...]
 
@@ -122,23 +122,34 @@ class InTurn:
         return images
 
 
+def in_turn(of: Sequence[str | Mapping[str, object]] = ("crop_flip", "cutout")) -> InTurn:
+    """Several augmentations, one after another.
+
+    Args:
+        of: each a name or a mapping with `type`.
+
+    Raises:
+        InputError: every problem of the list.
+    """
+    return InTurn(tuple(make_augmentation(item) for item in of))
+
+
 AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "none": Unchanged,
     "flip": Flip,
     "crop": Crop,
     "crop_flip": CropFlip,
     "cutout": Cutout,
+    "in_turn": in_turn,
 }
 
 
 def make_augmentation(value: object) -> Augmentation:
-    """From a name, a mapping with `type`, or a list of these to be done in turn.
+    """From a name or a mapping with `type`.
 
     Raises:
         InputError: every problem of the value.
     """
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return InTurn(tuple(make_component(AUGMENTATIONS, item, kind="augmentation") for item in value))
     return make_component(AUGMENTATIONS, value, kind="augmentation")
 
 

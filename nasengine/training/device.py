@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import torch
@@ -41,7 +42,11 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
         return torch.float32
     if precision == "bfloat16":
         return torch.bfloat16
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    return (
+        torch.bfloat16
+        if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        else torch.float32
+    )
 
 
 def autocast(dtype: torch.dtype, device: torch.device, *, cache: bool = True) -> torch.autocast:
@@ -60,12 +65,13 @@ def own_random_state(device: torch.device) -> Iterator[None]:
 def deterministic_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
     """On a GPU, only kernels whose results repeat bit for bit, if wanted; on a CPU they do anyway.
 
-    Needs CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment before the first use of cuBLAS.
+    cuBLAS reads its part from the environment when it is first used, so nothing may have used it before.
     """
     if device.type != "cuda" or not wanted:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
     try:

@@ -67,7 +67,7 @@ class TrainingStep:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
         if self.average is not None:
-            self.average.follow(self.network)
+            self.average.follow()
 
 
 class GraphedStep(TrainingStep):

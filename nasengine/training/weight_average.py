@@ -7,35 +7,34 @@ Source: Polyak, Juditsky, "Acceleration of stochastic approximation by averaging
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class WeightAverage:
     """Exponential average of every floating-point parameter and buffer; other buffers are the latest.
 
     Args:
-        network: whose weights the average starts from.
+        network: whose weights the average starts from and follows; they must stay where they are in memory.
         decay: share of the average that is kept each step; less in the first steps, (1 + t) / (10 + t), so that
             the initial weights are soon forgotten.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
-        self.values = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        present = network.state_dict()
+        self.values = {name: value.clone() for name, value in present.items()}
+        averaged = [name for name, value in present.items() if value.is_floating_point()]
+        self._averages = [self.values[name] for name in averaged]
+        self._present = [present[name] for name in averaged]
+        self._copied = [(self.values[name], value) for name, value in present.items() if name not in averaged]
 
-    def follow(self, network: nn.Module) -> None:
+    def follow(self) -> None:
         """Move towards the network's present weights."""
         self.steps += 1
         kept = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        averages: list[Tensor] = []
-        present: list[Tensor] = []
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                averages.append(self.values[name])
-                present.append(value)
-            else:
-                self.values[name].copy_(value)
-        torch._foreach_lerp_(averages, present, 1 - kept)
+        torch._foreach_lerp_(self._averages, self._present, 1 - kept)
+        for value, present in self._copied:
+            value.copy_(present)
 
     def hand_over(self, network: nn.Module) -> None:
         """Put the average into the network."""

@@ -58,7 +58,7 @@ def test_cutout_blacks_out_one_square_and_nothing_else(images):
 
 
 def test_a_list_is_done_in_turn(images):
-    both = make_augmentation(["crop_flip", {"type": "cutout", "size": 3}])
+    both = make_augmentation({"type": "in_turn", "of": ["crop_flip", {"type": "cutout", "size": 3}]})
     assert both == InTurn((CropFlip(), Cutout(size=3)))
     generator = draw(5)
     expected = Cutout(size=3)(CropFlip()(images, generator), generator)
@@ -70,7 +70,17 @@ def test_none_changes_nothing(images):
     assert Unchanged()(images, draw()) is images
 
 
-@pytest.mark.parametrize("value", ["crop_flop", {"type": "crop", "pads": 3}, {"pad": 4}, {"type": "crop", "pad": 0}, 7])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "crop_flop",
+        {"type": "in_turn", "of": ["crop_flop"]},
+        {"type": "crop", "pads": 3},
+        {"pad": 4},
+        {"type": "crop", "pad": 0},
+        7,
+    ],
+)
 def test_what_is_no_augmentation_is_refused(value):
     with pytest.raises(InputError):
         make_augmentation(value)

@@ -16,7 +16,7 @@ def test_plain_values_become_settings():
         {
             "optimizer": {"type": "adamw", "rate": 0.002, "betas": [0.8, 0.99]},
             "schedule": {"type": "steps", "at": [3, 5]},
-            "augmentation": ["crop_flip", {"type": "cutout", "size": 5}],
+            "augmentation": {"type": "in_turn", "of": ["crop_flip", {"type": "cutout", "size": 5}]},
             "batch": 32,
             "clip_norm": 1,
         }
