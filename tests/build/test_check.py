@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import pytest
 
 from nasengine.build import check_space
 from nasengine.build.coverage import cover
 from nasengine.errors import InputError, Problem
-from nasengine.space import SearchSpace, load_space, parse_space
+from nasengine.space import SearchSpace, load_space, parse_space, shipped
 
 HEADER = "name: t\nabout: t\ntask: {kind: image_classification, input: [3, 16, 16], classes: 5}\n"
 
@@ -209,3 +212,41 @@ def test_layers_of_absurd_size_take_no_memory():
     layers = "[{type: conv, width: 10000000}, {type: conv, width: 10000000}, {type: flatten}, {type: conv, width: 3}]"
     (problem,) = check(f"network: {{type: sequential, layers: {layers}}}\n")
     assert "conv in network.layers.3" in problem.message
+
+
+WORDS = [
+    "conv",
+    "mbconv",
+    "sequential",
+    "cell",
+    "zero",
+    "linear_head",
+    "flatten",
+    "max_pool",
+    "0",
+    "-1",
+    "3",
+    "1.5",
+    "true",
+    "null",
+    "[]",
+    "{}",
+    "foo",
+    "10000000",
+    "none",
+]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_mutated_space_gives_problems_with_marks_and_never_a_traceback(seed):
+    draw = random.Random(seed)
+    text = draw.choice([path for name, path in shipped("search_spaces").items() if "50" not in name]).read_text()
+    for _ in range(2):
+        token = draw.choice(list(re.finditer(r"[a-z_0-9.]+", text[text.index("network:") :])))
+        start, end = (text.index("network:") + place for place in token.span())
+        text = text[:start] + draw.choice(WORDS) + text[end:]
+    try:
+        problems = check_space(SearchSpace(parse_space(text, "t.yaml")))
+    except InputError as error:
+        problems = list(error.problems)
+    assert all(problem.mark is not None and "\n" not in problem.message for problem in problems)

@@ -36,6 +36,14 @@ class Tiny(nn.Module):
     def forward(self, x):
         return self.body(x.flatten(1))
 
+class Oblong(nn.Module):
+    def __init__(self, in_channels, classes, input_size: tuple[int, int]):
+        super().__init__()
+        self.body = nn.Linear(in_channels * input_size[0] * input_size[1], classes)
+
+    def forward(self, x):
+        return self.body(x.flatten(1))
+
 class Any(nn.Module):
     def __init__(self, in_channels, **settings):
         super().__init__()
@@ -111,6 +119,17 @@ def test_a_root_network_of_a_user_gets_channels_size_and_classes_from_the_task(p
     assert check_space(space) == []
     call = resolve(space, next(space.enumerate()))
     assert call.arguments == {"in_channels": 3, "classes": 5, "input_size": 8, "width": 4}
+
+
+def test_an_input_size_is_one_number_for_square_images_and_two_where_the_constructor_says_so(package):
+    allow_modules([package])
+    header = HEADER.replace("[3, 8, 8]", "[3, 8, 10]")
+    two = SearchSpace(parse_space(header + "network: {type: 'their_blocks.inner:Oblong'}\n", "t.yaml"))
+    assert check_space(two) == []
+    assert resolve(two, two.architecture({})).arguments["input_size"] == [8, 10]
+    one = SearchSpace(parse_space(header + "network: {type: 'their_blocks.inner:Tiny'}\n", "t.yaml"))
+    (problem,) = check_space(one)
+    assert problem.message == "their_blocks.inner:Tiny in network takes square images, but gets 3×8×10"
 
 
 def test_arguments_for_keywords_are_handed_on(package):
