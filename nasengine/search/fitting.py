@@ -44,6 +44,7 @@ def check_fit(settings: RunSettings) -> None:
     problems = list(_check_phases(space, strategy))
     for index, phase in enumerate(strategy.phases):
         if isinstance(phase, SearchPhase):
+            problems += _check_held_out(strategy, phase)
             problems += _check_components(space, strategy, phase)
             problems += _check_objectives(strategy, phase, task.metrics)
             problems += _check_end(space, strategy, phase)
@@ -51,6 +52,15 @@ def check_fit(settings: RunSettings) -> None:
             problems += _check_retrain(space, strategy, phase, strategy.phases[:index])
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
+
+
+def _check_held_out(strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
+    if phase.evaluator is not None and phase.data.validation == 0 and phase.data.held_out_per_class is None:
+        yield strategy.problem(
+            f"phases.{phase.name}.data" if f"phases.{phase.name}.data" in strategy.marks else "data.validation",
+            f"the phase {phase.name!r} holds no images out, so nothing could compare its candidates",
+            "expected data.validation above 0, such as 0.2",
+        )
 
 
 def _check_components(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:

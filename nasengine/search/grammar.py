@@ -131,8 +131,15 @@ class EvaluatorForm:
 
     def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
         component = ComponentForm("evaluator", EVALUATOR).read(node, path, reader)
+        given = node.entries if isinstance(node, YamlMapping) else {}
         values = reader.fields(node, path, EVALUATOR) if isinstance(node, YamlMapping) else {}
-        return EvaluatorSettings(component, **values) if isinstance(component, Component) else WRONG
+        if not isinstance(component, Component):
+            return WRONG
+        # An evaluator that trains nothing says so in its class (`needs_budget = False`).
+        if "budget" not in given and getattr(reader.tables["evaluator"][component.type], "needs_budget", True):
+            expected = "expected `budget:`, how long each is trained, such as {epochs: 2}"
+            return reader.note(node.mark, f"{path} has no budget for a trial", expected)
+        return EvaluatorSettings(component, **values)
 
     def schema(self) -> Schema:
         return ComponentForm("evaluator", EVALUATOR, about="what measures a candidate").schema()
@@ -151,12 +158,16 @@ DATA = Fields(
     about="how the training images are split and shown; the test images are read by retrain only",
 )
 
+_PHASE_DATA = Fields(
+    {key: form for key, form in DATA.forms.items() if key != "name"}, about="as in the strategy's `data`"
+)
+
 LAG = Number(low=1, whole=True, about="trial k of a search is asked once the trials up to k - lag are told")
 
 _COMMON: Mapping[str, Form] = {
     "name": Word("unique; also the phase's folder in the run"),
     "from": Words("earlier phases whose artifacts are used, or RUN/PHASE of another run"),
-    "data": DATA,
+    "data": _PHASE_DATA,
     "network": AnyMapping("arguments of the network that no choice decides, for this phase only"),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import platform
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from nasengine import __version__
 from nasengine.errors import InputError, RunError
 from nasengine.runs.files import write_atomically
 from nasengine.search.settings import Strategy
@@ -26,7 +28,7 @@ from nasengine.space.yaml import parse_document, plain, read_text, resolve_scala
 
 NAME = "run.yaml"
 FORMAT = 1
-PACKAGES = ("nasengine", "torch", "numpy")
+PACKAGES = ("torch", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +154,14 @@ def settings_of_run(folder: Path | str) -> RunSettings:
 
 def environment(command: Sequence[str]) -> Environment:
     """What is true of this process now."""
-    versions = {"python": platform.python_version()}
+    versions = {"nasengine": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed as a package"
+            versions[package] = "unknown"
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Environment(" ".join(command), began, git_commit(Path.cwd()), versions)
+    return Environment(shlex.join(command), began, git_commit(Path.cwd()), versions)
 
 
 def git_commit(folder: Path) -> str:

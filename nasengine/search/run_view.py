@@ -66,6 +66,7 @@ class Run:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self._content: Mapping[str, Any] = read_run_file(self.folder)
+        self._read: tuple[tuple[int, int], Contents] | None = None
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -97,10 +98,18 @@ class Run:
 
     def trials_of(self, phase: str) -> tuple[Trial, ...]:
         """Every trial of this search phase whose outcome is known, by number."""
-        if not (self.folder / JOURNAL_NAME).is_file():
-            return ()
-        contents: Contents = read_journal(self.folder)
-        return contents.history(phase).trials
+        contents = self._journal()
+        return () if contents is None else contents.history(phase).trials
+
+    def _journal(self) -> Contents | None:
+        """The journal as it is now; read again only when it has grown. None before the run began to write it."""
+        path = self.folder / JOURNAL_NAME
+        if not path.is_file():
+            return None
+        seen = path.stat()
+        if self._read is None or self._read[0] != (seen.st_size, seen.st_mtime_ns):
+            self._read = ((seen.st_size, seen.st_mtime_ns), read_journal(path))
+        return self._read[1]
 
     @property
     def ranked(self) -> tuple[Trial, ...]:

@@ -21,7 +21,7 @@ from nasengine.objectives import Constraint, Objective, ParetoFront, rank_trials
 from nasengine.records import Architecture, Trial, canonical_json
 from nasengine.runs import Journal, write_atomically
 from nasengine.search.board import Board
-from nasengine.search.events import Event, Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, SearchProgress
+from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, SearchProgress
 from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
 from nasengine.search.run_file import RunSettings
 from nasengine.search.settings import Phase, SearchPhase, Strategy
@@ -227,6 +227,7 @@ class _Watch:
         self._phase, self._objectives, self._on_event = phase, objectives, on_event
         self._front = ParetoFront(objectives)
         self._best: Trial | None = None
+        self._front_size = 0
         known = journal.history(phase).trials
         for trial in known:
             self._add(trial)
@@ -241,13 +242,11 @@ class _Watch:
             self._add(progress.trial)
             if self._board is not None:
                 self._board.add(progress.trial)
-        self._tell(SearchProgress(self._phase, progress, self._best, len(self._front)))
-
-    def _tell(self, event: Event) -> None:
-        self._on_event(event)
+        self._on_event(SearchProgress(self._phase, progress, self._best, self._front_size))
 
     def _add(self, trial: Trial) -> None:
-        self._front.add(trial)
+        if self._front.add(trial):
+            self._front_size = len(self._front)
         first = self._objectives[0]
         if trial.completed and (
             self._best is None or first.loss(trial.measurements) < first.loss(self._best.measurements)

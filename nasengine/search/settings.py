@@ -126,7 +126,7 @@ class Phase:
         origins: Plain = list(self.origins) if len(self.origins) > 1 else next(iter(self.origins), None)
         return {
             "name": self.name,
-            "data": self.data.plain(),
+            "data": {key: value for key, value in self.data.plain().items() if key != "name"},
             **_given(**{"from": origins}, network=dict(self.network) or None, budget=_plain(self.budget)),
         }
 

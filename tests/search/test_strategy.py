@@ -113,7 +113,7 @@ def test_every_unknown_type_of_the_six_published_methods_is_named_and_nothing_el
 
 def test_the_six_published_methods_are_read_once_their_types_are_built():
     class Anything:
-        needs_evaluator = False
+        needs_evaluator = needs_budget = False
 
         def __init__(self, **settings: object) -> None: ...
 
@@ -191,6 +191,8 @@ def test_all_problems_of_a_file_are_reported_at_once_in_its_order():
         ("{epochs: 2}", "{epochs: 2, steps: 3}", "gives both epochs and steps"),
         ("{epochs: 2}", "{steps_per_epoch: 2}", "gives steps_per_epoch alone"),
         ("{epochs: 2}", "{epochs: {per_model: 2}}", "budget.epochs is a mapping"),
+        (", budget: {epochs: 2}}", "}", "phases.search.evaluator has no budget for a trial"),
+        ("data: {held_out_per_class: 25}", "data: {name: fashion}", "unknown key 'name' in phases.search.data"),
         ("{epochs: 2}", "2", "phases.search.evaluator.budget is the number 2"),
         ("{trials: 20, hours: 1.5}", "[]", "phases.search.budget is a list"),
         ("type: standalone, ", "", "phases.search.evaluator has no type"),
