@@ -1,16 +1,17 @@
-"""Bounds what a space expands to: copies of repeats, and shared entries at every place that uses them.
+"""Bounds what a space expands to: copies of repeats, shared entries at every place that uses them, selections.
 
 Text and aliases are bounded while parsing; a few lines of nested repeats or chained `use` could still describe
-a network of millions of nodes, or one nested too deeply to walk. Measuring that needs no expansion.
+a network of millions of nodes or options, or one nested too deeply to walk. Measuring that needs no expansion.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from nasengine.space.grammar_counts import most
-from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Repeat, SpaceTree, Subset, Use
+from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Range, Repeat, SpaceTree, Subset, Use
 from nasengine.space.problems import Problems
 
 MAX_EXPANDED = 200_000
@@ -36,7 +37,7 @@ def check_expansion(tree: SpaceTree, users_last: Iterable[str], problems: Proble
         problems.add(f"the {tree.root_key} is nested deeper than {MAX_LEVELS}, what it uses included", tree.root.mark)
     if extent.nodes > MAX_EXPANDED:
         problems.add(
-            f"the {tree.root_key} has up to {_rounded(extent.nodes)} nodes, every copy counted",
+            f"the {tree.root_key} has up to {_rounded(extent.nodes)} nodes and options, every copy counted",
             measured.culprit(tree.root).mark,
             f"expected at most {MAX_EXPANDED:,}; this is the smallest part that has more",
         )
@@ -59,7 +60,7 @@ class _Measured:
         if known is None:
             below = [self.extent(child) for child in self.below(node)]
             copies = max(1, most(node.count)) if isinstance(node, Repeat) else 1
-            nodes = 1 + copies * sum(extent.nodes for extent in below)
+            nodes = 1 + _options(node) + copies * sum(extent.nodes for extent in below)
             known = _Extent(nodes, 1 + max((extent.levels for extent in below), default=0))
             self.extents[id(node)] = known
         return known
@@ -86,6 +87,17 @@ class _Measured:
             if below is None or self.extent(below).nodes <= MAX_EXPANDED:
                 return node
             node = below
+
+
+def _options(node: Node) -> int:
+    """How many options a hole spells out beyond the nodes below it."""
+    match node:
+        case Range():
+            return (node.high - node.low) // node.step + 1
+        case Subset(items=items):
+            return sum(math.comb(len(items), size) for size in range(node.low, node.high + 1))
+        case _:
+            return 0
 
 
 def _rounded(count: int) -> str:

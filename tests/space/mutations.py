@@ -18,6 +18,7 @@ ODD = (
     "\x00", "\ufeff", "\u2028", "é", "😀", "9" * 400, "a" * 300, "[" * 80, "{a: " * 70, ",", "]", "}", "extends: x",
     "weights", "of", "choise", "network", "type", "99999999999", "0o17", "0-1", "same", "**",
 )  # fmt: skip
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TOKEN = re.compile(r"[A-Za-z0-9_.]+|\s+|.", re.DOTALL)
 
 
@@ -108,7 +109,7 @@ def unindent_line(text: str, rng: random.Random) -> str:
 def change_tree(text: str, rng: random.Random) -> str:
     """Changes what the YAML means rather than its text: drops, renames, wraps or replaces a value somewhere."""
     try:
-        documents = [copy.deepcopy(document) for document in yaml.safe_load_all(text)]
+        documents = [copy.deepcopy(document) for document in yaml.load_all(text, Loader=LOADER)]
     except (yaml.YAMLError, ValueError, RecursionError):
         return insert(text, rng)
     places: list[tuple[Any, Any]] = []

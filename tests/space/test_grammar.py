@@ -331,10 +331,16 @@ def test_nested_repeats_that_expand_to_too_much_are_refused_at_the_smallest_such
     assert f"at most {MAX_EXPANDED:,}" in found.expected
 
 
+def test_copies_of_a_subset_with_many_selections_are_refused():
+    items = ", ".join(map(str, range(16)))
+    found = only_problem(around(f"{{type: net, a: ¦{{repeat: 50, of: {{subset: {{of: [{items}], size: 8}}}}}}}}"))
+    assert found.message.startswith("the network has up to 644,")
+
+
 def test_chained_uses_that_expand_to_too_much_are_refused():
     chain = "".join(f"  x{i}: [{{use: x{i - 1}}}, {{use: x{i - 1}}}]\n" for i in range(1, 40))
     text = around("{type: net, a: {use: x39}}", f"let:\n  x0: {{choice: [1, 2]}}\n{chain}")
-    with pytest.raises(InputError, match=r"the network has up to .* nodes, every copy counted"):
+    with pytest.raises(InputError, match=r"the network has up to .* nodes and options, every copy counted"):
         parse_space(text, FILE)
 
 

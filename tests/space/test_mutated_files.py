@@ -27,10 +27,14 @@ VALIDATOR = jsonschema.Draft202012Validator(space_schema())
 
 
 def load_space_text(text: str, path: Path) -> None:
-    """Load, and check what holds for every space that loads."""
     tree = parse_space(text, str(path))
-    space = SearchSpace(tree)
-    assert space_from_mapping(tree.resolved).hash == space.hash
+    assert space_from_mapping(tree.resolved).hash == SearchSpace(tree).hash
+
+
+def load_and_validate(text: str, path: Path) -> None:
+    """The schema accepts what loads; validating takes longer than loading, so few of the files go this way."""
+    load_space_text(text, path)
+    tree = parse_space(text, str(path))
     assert VALIDATOR.is_valid(plain(parse_document(text, "f").documents[0]))
     assert VALIDATOR.is_valid(tree.resolved)
 
@@ -76,7 +80,7 @@ def assert_placed(seed: int, text: str, problems: Sequence[Problem]) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_broken_space_is_answered_with_places(part):
     seeds = range(part * SPACE_FILES // PARTS, (part + 1) * SPACE_FILES // PARTS)
-    found = answers(SPACES, seeds, load_space_text)
+    found = answers(SPACES, seeds, load_and_validate if part == 0 else load_space_text)
     for seed, text, problems in found:
         assert_placed(seed, text, problems)
     refused = sum(bool(problems) for _, _, problems in found)
@@ -93,5 +97,5 @@ def test_a_broken_strategy_is_answered_with_places():
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(20))
 def test_twenty_thousand_broken_spaces_are_answered_with_places(part):
-    for seed, text, problems in answers(SPACES, range(100_000 + part * 1000, 101_000 + part * 1000), load_space_text):
+    for seed, text, problems in answers(SPACES, range(100_000 + part * 1000, 101_000 + part * 1000), load_and_validate):
         assert_placed(seed, text, problems)
