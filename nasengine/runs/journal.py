@@ -195,10 +195,13 @@ def canonical_records(path: Path | str) -> list[dict[str, Any]]:
 
 def _journal_of(path: Path | str) -> Path:
     path = Path(path)
-    path = path / JOURNAL_NAME if path.is_dir() else path
-    if not path.is_file():
-        raise RunError(f"{path.parent} is not a run: it has no {JOURNAL_NAME}")
-    return path
+    if not path.exists():
+        raise RunError(f"there is no run {path}")
+    if not path.is_dir():
+        return path
+    if not (path / JOURNAL_NAME).is_file():
+        raise RunError(f"{path} is not a run: it has no {JOURNAL_NAME}")
+    return path / JOURNAL_NAME
 
 
 def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int, int]]:
