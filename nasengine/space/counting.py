@@ -56,7 +56,10 @@ def count_feasible(
 
 
 def _count(decisions: Sequence[Decision], relations: Sequence[CompiledRelation]) -> int:
-    model = Model(tuple(decisions), weighted=False)
+    matter = {site[0] for decision in decisions for site in decision.sites if site is not None}
+    matter.update(column for relation in relations for column in relation.columns)
+    leaves = frozenset(range(len(decisions))) - matter
+    model = Model(tuple(decisions), weighted=False, leaves=leaves)
     for relation in relations:
         model.add(relation)
     _, total = eliminate(model.sizes, model.ranks, model.factors, exact=True)

@@ -11,6 +11,8 @@ there. Only active decisions are part of an architecture, so equal networks are 
 
 from __future__ import annotations
 
+import functools
+import graphlib
 import heapq
 import itertools
 import math
@@ -132,8 +134,7 @@ class _Walk:
             case Choice():
                 self.choice(node, path, sites, "choice")
             case Range():
-                values = node.values
-                self.add(_Found(path, "range", values, (1.0,) * len(values), sites, node.mark))
+                self.add(_Found(path, "range", *_range_options(node), sites, node.mark))
             case Subset():
                 self.subset(node, path, sites)
             case Repeat():
@@ -157,28 +158,20 @@ class _Walk:
             self.node(option.node, option_path(path, node.named, option, position), taken)
 
     def subset(self, node: Subset, path: str, sites: _Sites) -> None:
-        taken = list(subset_positions(len(node.items), node.low, node.high))
-        options = tuple(tuple(node.items[i].label for i in positions) for positions in taken)
-        weights = tuple(math.prod(node.items[i].weight for i in positions) for positions in taken)
+        options, weights, holders_of = _subset_options(node)
         self.add(_Found(path, "subset", options, weights, sites, node.mark, low=node.low))
         for position, item in enumerate(node.items):
-            holders = frozenset(i for i, positions in enumerate(taken) if position in positions)
-            self.node(
-                item.node, option_path(path, node.named, item, position), _below(path, holders, len(taken), sites)
-            )
+            below = _below(path, holders_of[position], len(options), sites)
+            self.node(item.node, option_path(path, node.named, item, position), below)
 
     def repeat(self, node: Repeat, path: str, sites: _Sites) -> None:
         counts = repeat_counts(node)
-        if not isinstance(node.count, Value):
-            count_path = f"{path}.repeat"
-            weights = (
-                tuple(option.weight for option in node.count.options)
-                if isinstance(node.count, Choice)
-                else (1.0,) * len(counts)
-            )
-            self.add(_Found(count_path, "repeat", counts, weights, sites, node.count.mark))
-        for copy in range(max(counts, default=0)):
-            enough = frozenset(i for i, count in enumerate(counts) if count > copy)
+        if isinstance(node.count, Choice):
+            weights = tuple(option.weight for option in node.count.options)
+            self.add(_Found(f"{path}.repeat", "repeat", counts, weights, sites, node.count.mark))
+        elif isinstance(node.count, Range):
+            self.add(_Found(f"{path}.repeat", "repeat", *_range_options(node.count), sites, node.count.mark))
+        for copy, enough in enumerate(enough_for_copies(counts)):
             self.node(node.of, f"{path}.{copy}", _below(f"{path}.repeat", enough, len(counts), sites))
 
     def is_call(self, node: Node) -> bool:
@@ -220,6 +213,26 @@ def option_path(path: str, named: bool, option: Option, position: int) -> str:
     return f"{path}.{option.label}" if named else f"{path}.{position}"
 
 
+@functools.lru_cache(maxsize=256)
+def _range_options(node: Range) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Options and weights, shared by all copies of a range (which may be long)."""
+    return node.values, (1.0,) * len(node.values)
+
+
+def _subset_options(
+    node: Subset,
+) -> tuple[tuple[tuple[Any, ...], ...], tuple[float, ...], tuple[frozenset[int], ...]]:
+    """Options and weights of a subset, and for each item which options (by index) hold it."""
+    taken = list(subset_positions(len(node.items), node.low, node.high))
+    return (
+        tuple(tuple(node.items[i].label for i in positions) for positions in taken),
+        tuple(math.prod(node.items[i].weight for i in positions) for positions in taken),
+        tuple(
+            frozenset(i for i, positions in enumerate(taken) if place in positions) for place in range(len(node.items))
+        ),
+    )
+
+
 def subset_positions(items: int, low: int, high: int) -> Iterator[tuple[int, ...]]:
     """The positions each option of a subset takes: smaller subsets first, then in the order of the list."""
     return itertools.chain.from_iterable(itertools.combinations(range(items), size) for size in range(low, high + 1))
@@ -236,6 +249,14 @@ def repeat_counts(node: Repeat) -> tuple[int, ...]:
             return (cast(int, node.count.value),)
 
 
+@functools.lru_cache(maxsize=256)
+def enough_for_copies(counts: tuple[int, ...]) -> tuple[frozenset[int], ...]:
+    """For each copy that a repeat may hold, which of its counts (by index) hold it."""
+    return tuple(
+        frozenset(i for i, count in enumerate(counts) if count > copy) for copy in range(max(counts, default=0))
+    )
+
+
 def unroll(tree: SpaceTree, problems: Problems) -> Unrolled:
     """Spell out the decisions of a tree; what is wrong is added to `problems`.
 
@@ -248,11 +269,11 @@ def unroll(tree: SpaceTree, problems: Problems) -> Unrolled:
     late = {name for rule in tree.quantization for name in _names(rule.formats.values())}
     for name in _users_first(tree):
         if name not in late and name in walk.uses:
-            walk.node(tree.let[name], f"let.{name}", _merged(walk.uses[name]))
+            walk.node(tree.let[name], f"let.{name}", _merged(walk, name))
     unexpanded = _formats(walk)
     for name in _users_first(tree):
         if name in late and name in walk.uses:
-            walk.node(tree.let[name], f"let.{name}", _merged(walk.uses[name]))
+            walk.node(tree.let[name], f"let.{name}", _merged(walk, name))
     places = [f"let.{name}" for name in tree.let]
 
     def rank(found: _Found) -> int:
@@ -266,18 +287,27 @@ def unroll(tree: SpaceTree, problems: Problems) -> Unrolled:
         return tuple(None if site is None else (index[site[0]], site[1]) for site in sites)
 
     decisions = tuple(Decision(f.path, f.kind, f.options, f.weights, numbered(f.sites), f.mark, f.low) for f in ordered)
-    always_used = frozenset(name for name, uses in walk.uses.items() if _merged(uses) == _ALWAYS)
+    always_used = frozenset(name for name in walk.uses if _merged(walk, name) == _ALWAYS)
     return Unrolled(decisions, unexpanded, walk.reaches, always_used)
 
 
-def _merged(uses: Sequence[tuple[str, _Sites]]) -> _Sites:
-    """The sites of a let entry: those of all its uses, one for each parent."""
+def _merged(walk: _Walk, name: str) -> _Sites:
+    """The sites of a let entry: those of all its uses, one for each parent.
+
+    A parent all of whose options use it stands for what that parent's own sites are.
+    """
+    waiting = [site for _, sites in walk.uses[name] for site in sites]
     merged: dict[str, frozenset[int]] = {}
-    for _, sites in uses:
-        for site in sites:
-            if site is None:
-                return _ALWAYS
-            merged[site[0]] = merged.get(site[0], frozenset()) | site[1]
+    while waiting:
+        site = waiting.pop(0)
+        if site is None:
+            return _ALWAYS
+        path, taken = site
+        taken = merged.pop(path, frozenset()) | taken
+        if len(taken) == len(walk.found[path].options):
+            waiting.extend(walk.found[path].sites)
+        else:
+            merged[path] = taken
     return tuple(merged.items())
 
 
@@ -285,14 +315,14 @@ def _formats(walk: _Walk) -> tuple[QuantizationRule, ...]:
     """Add the formats of the quantization rules; return the rules that only `build` can spell out."""
     unexpanded = []
     claimed: set[str] = set()
-    candidates = [found for found in walk.found.values() if found.typed]
+    candidates = [(found, tuple(_places(walk, found.path))) for found in walk.found.values() if found.typed]
     for number, rule in enumerate(walk.tree.quantization):
         if rule.per in RULES_FOR_BUILD and any(True for _ in _holes(rule.formats.values())):
             unexpanded.append(rule)
         elif rule.per == "network":
             _format(walk, rule, f"quantization.{number}", _ALWAYS)
-        for found in candidates:
-            if found.path not in claimed and any(matches(rule.at, place) for place in _places(walk, found.path)):
+        for found, places in candidates:
+            if found.path not in claimed and any(matches(rule.at, place) for place in places):
                 claimed.add(found.path)
                 if rule.per == "choice":
                     sites = _below(found.path, found.typed, len(found.options), found.sites)
@@ -349,13 +379,12 @@ def _names(nodes: Any) -> set[str]:
 
 
 def _users_first(tree: SpaceTree) -> list[str]:
-    """The names under let, each after every entry that uses it (in the order of the file otherwise)."""
-    order: list[str] = []
-    users = {name: {other for other, node in tree.let.items() if name in _names([node])} for name in tree.let}
-    while len(order) < len(users):
-        ready = [name for name in users if name not in order and users[name] <= set(order)]
-        order.extend(ready[:1] if ready else [name for name in users if name not in order])
-    return order
+    """The names under let, each after every entry that uses it."""
+    users: dict[str, list[str]] = {name: [] for name in tree.let}
+    for user, node in tree.let.items():
+        for name in _names([node]):
+            users[name].append(user)
+    return list(graphlib.TopologicalSorter(users).static_order())
 
 
 def _parents_first(found: Sequence[_Found]) -> list[_Found]:

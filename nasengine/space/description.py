@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from nasengine.space.holes import Bound, QuantizationRule, Relation, Task, Value
 from nasengine.space.known import Known
 
 MOST_OPTIONS = 100  # shown of one choice
+MOST_BITS = 10_000  # of a size shown in full; Python refuses to print more than 4,300 digits
 
 
 def describe_decisions(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
@@ -71,6 +73,11 @@ def describe_known(known: Mapping[str, Known]) -> dict[str, dict[str, Any]]:
         }
         for name, entry in known.items()
     }
+
+
+def describe_size(size: int) -> int | str:
+    """The size itself, or "about 10^n" where it has more digits than JSON readers and Python like to print."""
+    return size if size.bit_length() <= MOST_BITS else f"about 10^{int(size.bit_length() * math.log10(2))}"
 
 
 def describe_rules(rules: Sequence[QuantizationRule]) -> list[dict[str, str]]:

@@ -33,10 +33,13 @@ class Encoding:
     def __init__(self, decisions: Sequence[Decision]) -> None:
         self.decisions = tuple(decisions)
         self.contexts = contexts(self.decisions)
-        self._columns: dict[str, tuple[int, dict[Any, int]]] = {
-            decision.path: (column, {option: i for i, option in enumerate(decision.options)})
-            for column, decision in enumerate(self.decisions)
-        }
+        indices: dict[int, dict[Any, int]] = {}  # copies of a repeat share their options
+        self._columns: dict[str, tuple[int, dict[Any, int]]] = {}
+        for column, decision in enumerate(self.decisions):
+            options = decision.options
+            if id(options) not in indices:
+                indices[id(options)] = {option: i for i, option in enumerate(options)}
+            self._columns[decision.path] = column, indices[id(options)]
         self._lookups = {sites: [_lookup(self.decisions, site) for site in sites if site] for sites in self.contexts}
         self._decoding = tuple((decision.path, decision.options) for decision in self.decisions)
 

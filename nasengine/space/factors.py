@@ -5,6 +5,9 @@ Eliminating a variable multiplies the factors that hold it and sums it out, whic
 neighbours; after the last variable the total is left. Kept in order, the products are also a sampler: going back,
 each variable is drawn from its table at the states of those neighbours (Dechter, "Bucket elimination", Artificial
 Intelligence 113, 1999). Spaces are nearly trees, so that tables stay small.
+
+Architectures are counted in whole numbers without bound (tables of dtype object), and weighed in logarithms: the
+branches of one space can differ by more orders of magnitude than a float has.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ class Elimination:
     Args:
         variable: which.
         given: the variables its table depends on; all are eliminated later.
-        table: weight of each state (last axis) at each combination of states of `given`.
+        table: number or log weight of each state (last axis) at each combination of states of `given`.
     """
 
     variable: int
@@ -62,22 +65,21 @@ def eliminate(
         sizes: number of states of each variable.
         ranks: as far as tables stay small, variables of higher rank go first.
         factors: over the variables.
-        exact: whole numbers of any size; otherwise double precision, each factor scaled to a largest entry of 1.
+        exact: whether tables hold whole numbers; otherwise they hold the logarithms of weights.
 
-    Returns: (what was eliminated in order, the sum over all assignments; up to scale unless exact).
+    Returns: (what was eliminated in order, the sum over all assignments or its logarithm).
 
     Raises:
         TooEntangledError: a table would be too large.
     """
-    total: Any = 1
+    total: Any = 1 if exact else 0.0
     held: list[Factor] = []
     of: list[set[int]] = [set() for _ in sizes]
 
     def hold(factor: Factor) -> None:
         nonlocal total
-        factor = factor if exact else _scaled(factor)
         if not factor.scope:
-            total = total * factor.table.item()
+            total = total * factor.table.item() if exact else total + factor.table.item()
             return
         for v in factor.scope:
             of[v].add(len(held))
@@ -93,24 +95,29 @@ def eliminate(
             for v in held[number].scope:
                 of[v].discard(number)
             held[number] = NOTHING
-        step, message = _summed_out(variable, gathered)
+        step, message = _summed_out(variable, gathered, exact)
         done.append(step)
         hold(message)
     return done, total
 
 
-def _summed_out(variable: int, factors: Sequence[Factor]) -> tuple[Elimination, Factor]:
+def _summed_out(variable: int, factors: Sequence[Factor], exact: bool) -> tuple[Elimination, Factor]:
     given = tuple(sorted({v for factor in factors for v in factor.scope} - {variable}))
     table = _spread(factors[0], (*given, variable))
     for factor in factors[1:]:
-        table = table * _spread(factor, (*given, variable))
-    return Elimination(variable, given, table), Factor(given, np.asarray(table.sum(axis=-1)))
+        spread = _spread(factor, (*given, variable))
+        table = table * spread if exact else table + spread
+    message = table.sum(axis=-1) if exact else log_of_sum(table)
+    return Elimination(variable, given, table), Factor(given, np.asarray(message))
 
 
-def _scaled(factor: Factor) -> Factor:
-    table = factor.table.astype(np.float64)
-    largest = table.max()
-    return Factor(factor.scope, table / largest) if largest > 0 else Factor(factor.scope, table)
+def log_of_sum(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logarithm of the sum over the last axis of what has these logarithms."""
+    largest = table.max(axis=-1)
+    base = np.where(np.isfinite(largest), largest, 0.0)
+    with np.errstate(divide="ignore"):
+        summed: NDArray[np.float64] = np.log(np.exp(table - base[..., None]).sum(axis=-1)) + base
+    return summed
 
 
 def _best_order(sizes: Sequence[int], ranks: Sequence[float], scopes: Sequence[tuple[int, ...]]) -> list[int]:
@@ -138,8 +145,9 @@ def _order(
             neighbours[v].update(scope)
 
     def entries(v: int) -> int:
-        scope = neighbours[v] | {v}
-        return math.prod(sizes[u] for u in scope) if len(scope) <= MOST_AXES else LARGEST_TABLE + 1
+        if len(neighbours[v]) > MOST_AXES:
+            return LARGEST_TABLE + 1
+        return math.prod(sizes[u] for u in neighbours[v] | {v})
 
     queue = [(max(entries(v), small), -ranks[v], v) for v, size in enumerate(sizes) if size > 1]
     heapq.heapify(queue)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nasengine.space.decisions import Unrolled, option_path, repeat_counts, subset_positions
+from nasengine.space.decisions import Unrolled, enough_for_copies, option_path, repeat_counts, subset_positions
 from nasengine.space.holes import (
     Choice,
     ListOf,
@@ -126,8 +126,7 @@ def _step(node: Node, path: str, rest: str) -> tuple[Node, str, str, Guard | Non
                 below[_segment(option_path(path, node.named, item, i), path)] = item.node, (path, holders)
         case Repeat():
             counts = repeat_counts(node)
-            for copy in range(max(counts)):
-                enough = frozenset(i for i, count in enumerate(counts) if count > copy)
+            for copy, enough in enumerate(enough_for_copies(counts)):
                 below[str(copy)] = node.of, (None if len(enough) == len(counts) else (f"{path}.repeat", enough))
             if isinstance(node.count, (Choice, Range)):
                 below["repeat"] = node.count, None

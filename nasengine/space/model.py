@@ -30,6 +30,7 @@ class Model:
     Args:
         decisions: of the space; variable i is decision i, further variables follow.
         weighted: whether an option counts by its weight or as one.
+        leaves: decisions whose option matters to nothing else, to be counted without a variable of their own.
 
     Attributes:
         sizes: states of each variable.
@@ -41,6 +42,7 @@ class Model:
 
     decisions: tuple[Decision, ...]
     weighted: bool
+    leaves: frozenset[int] = frozenset()
     sizes: list[int] = field(default_factory=list)
     ranks: list[float] = field(default_factory=list)
     definitions: dict[int, Factor] = field(default_factory=dict)
@@ -48,15 +50,21 @@ class Model:
 
     def __post_init__(self) -> None:
         for index, decision in enumerate(self.decisions):
-            self._variable(len(decision.options) + decision.conditional, index)
+            self._variable(1 if index in self.leaves else len(decision.options) + decision.conditional, index)
         contexts: dict[tuple[Site | None, ...], int] = {}
         for index, decision in enumerate(self.decisions):
+            if decision.conditional and decision.sites not in contexts:
+                contexts[decision.sites] = self._context(decision.sites)
+            if index in self.leaves:
+                total = sum(decision.weights) if self.weighted else len(decision.options)
+                active = [[1], [total]] if decision.conditional else [total]
+                given = (contexts[decision.sites],) if decision.conditional else ()
+                self._define(index, given, np.array(active))
+                continue
             weights = np.array(decision.weights if self.weighted else [1] * len(decision.options))
             if not decision.conditional:
                 self._define(index, (), weights)
                 continue
-            if decision.sites not in contexts:
-                contexts[decision.sites] = self._context(decision.sites)
             table = np.zeros((2, len(weights) + 1), dtype=weights.dtype)
             table[0, -1] = 1
             table[1, :-1] = weights
@@ -179,5 +187,8 @@ class Model:
 
 
 def _counted(table: NDArray[np.generic], weighted: bool) -> NDArray[np.generic]:
-    """Whole numbers without bound where architectures are counted; double precision where they are weighed."""
-    return table.astype(np.float64) if weighted else table.astype(object)
+    """Whole numbers without bound where architectures are counted; logarithms where they are weighed."""
+    if not weighted:
+        return table.astype(object)
+    with np.errstate(divide="ignore"):
+        return np.log(table.astype(np.float64))

@@ -40,7 +40,8 @@ class CompiledRelation:
     Args:
         relation: as written.
         columns: of the decisions it names, in the order written.
-        values: for each of them, the value of each option, in whole multiples of the unit.
+        values: for each of them, the value of each option: in whole multiples of the unit for a sum, its rank among
+            all values for an order.
         spans: for each of them, the smallest and the largest value, 0 counted if it may be inactive.
         low, high: bounds of a sum in the same unit; None where there is none.
     """
@@ -89,13 +90,14 @@ class CompiledRelation:
         result = np.ones(len(rows), dtype=np.bool_)
         compare = self.ordered
         if compare is None:
-            total = np.zeros(len(rows), dtype=np.int64)
+            exact = sum(max(map(abs, span)) for span in self.spans) < 2**62
+            total = np.zeros(len(rows), dtype=np.int64 if exact else object)
             for column, values in zip(self.columns, self.values, strict=True):
-                total += np.array((*values, 0))[rows[:, column]]  # the last entry is that of -1
+                total += np.array((*values, 0), dtype=total.dtype)[rows[:, column]]  # the last entry is that of -1
             if self.low is not None:
-                result &= total >= self.low
+                result &= (total >= self.low).astype(np.bool_)
             if self.high is not None:
-                result &= total <= self.high
+                result &= (total <= self.high).astype(np.bool_)
             return result
         last = np.zeros(len(rows), dtype=np.int64)
         begun = np.zeros(len(rows), dtype=np.bool_)
@@ -117,10 +119,10 @@ def compile_relations(
     for relation in tree.relations:
         found = [_column(tree, columns, path, relation, problems) for path in relation.paths]
         named = [column for column in found if column is not None]
-        if relation.kind == "order" and relation.order not in ORDERS:
-            problems.add(f"unknown order {relation.order!r}", relation.mark, f"expected {', '.join(ORDERS)}")
-        elif len(named) == len(found) and _numeric(relation, [decisions[column] for column in named], problems):
-            compiled.append(_compile(relation, tuple(named), decisions))
+        if len(named) == len(found) and _sensible(relation, named, decisions, problems):
+            values = [[Fraction(repr(option + 0)) for option in decisions[column].options] for column in named]
+            make = _order if relation.kind == "order" else _sum
+            compiled.append(make(relation, named, values, decisions))
     return tuple(compiled)
 
 
@@ -138,10 +140,11 @@ def _column(
     return None
 
 
-def _numeric(relation: Relation, decisions: Sequence[Decision], problems: Problems) -> bool:
-    """Whether all options are numbers (or booleans), so that they can be compared and added."""
+def _sensible(relation: Relation, columns: Sequence[int], decisions: Sequence[Decision], problems: Problems) -> bool:
+    """Whether all options are numbers (or booleans), and an order names each choice once."""
     fine = True
-    for decision in decisions:
+    for place, column in enumerate(columns):
+        decision = decisions[column]
         wrong = [option for option in decision.options if not isinstance(option, (int, float))]
         if wrong:
             fine = False
@@ -150,20 +153,51 @@ def _numeric(relation: Relation, decisions: Sequence[Decision], problems: Proble
                 relation.mark,
                 "expected paths of choices between numbers",
             )
+        if relation.kind == "order" and column in columns[:place]:
+            fine = False
+            problems.add(
+                f"{relation.paths[columns.index(column)]} and {relation.paths[place]} are the same choice",
+                relation.mark,
+                f"expected {decision.path} once",
+            )
     return fine
 
 
-def _compile(relation: Relation, columns: tuple[int, ...], decisions: Sequence[Decision]) -> CompiledRelation:
-    exact = [[Fraction(repr(option + 0)) for option in decisions[column].options] for column in columns]
-    unit = math.lcm(*(value.denominator for values in exact for value in values))
-    values = [tuple(int(value * unit) for value in options) for options in exact]
-    reach = [(*v, 0) if decisions[c].conditional else v for c, v in zip(columns, values, strict=True)]
-    low, high = relation.low, relation.high
-    return CompiledRelation(
+def _order(
+    relation: Relation, columns: Sequence[int], values: Sequence[Sequence[Fraction]], decisions: Sequence[Decision]
+) -> CompiledRelation:
+    """Only the rank of a value matters."""
+    rank = {value: i for i, value in enumerate(sorted({value for options in values for value in options}))}
+    return _compiled(relation, columns, [tuple(rank[value] for value in options) for options in values], decisions)
+
+
+def _sum(
+    relation: Relation, columns: Sequence[int], values: Sequence[Sequence[Fraction]], decisions: Sequence[Decision]
+) -> CompiledRelation:
+    """A choice that is named twice (by two uses of it) counts twice."""
+    unit = math.lcm(*(value.denominator for options in values for value in options))
+    total: dict[int, tuple[int, ...]] = {}
+    for column, options in zip(columns, values, strict=True):
+        before = total.get(column, (0,) * len(options))
+        total[column] = tuple(b + int(value * unit) for b, value in zip(before, options, strict=True))
+    return _compiled(
         relation,
-        columns,
-        tuple(values),
-        tuple((min(r), max(r)) for r in reach),
-        None if low is None else math.ceil(Fraction(repr(low)) * unit),
-        None if high is None else math.floor(Fraction(repr(high)) * unit),
+        list(total),
+        list(total.values()),
+        decisions,
+        None if relation.low is None else math.ceil(Fraction(repr(relation.low)) * unit),
+        None if relation.high is None else math.floor(Fraction(repr(relation.high)) * unit),
     )
+
+
+def _compiled(
+    relation: Relation,
+    columns: Sequence[int],
+    values: Sequence[tuple[int, ...]],
+    decisions: Sequence[Decision],
+    low: int | None = None,
+    high: int | None = None,
+) -> CompiledRelation:
+    reach = [(*v, 0) if decisions[c].conditional else v for c, v in zip(columns, values, strict=True)]
+    spans = tuple((min(r), max(r)) for r in reach)
+    return CompiledRelation(relation, tuple(columns), tuple(values), spans, low, high)

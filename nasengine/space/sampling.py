@@ -15,6 +15,7 @@ Shapes:  N rows (architectures)   D columns (decisions)   V variables of the mod
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -31,7 +32,7 @@ from nasengine.space.relations import CompiledRelation
 
 By = Literal["uniform", "choice"]
 
-BLOCK = 4_096  # rows drawn at a time: their variables fit a core's cache
+BLOCK, BLOCK_NUMBERS = 4_096, 2_000_000  # rows drawn at a time, and their variables in all
 MOST_TRIES = 10_000  # rejected draws in a row, on average, before giving up
 
 
@@ -129,9 +130,10 @@ class Sampler:
             InputError: relations left to rejection refused nearly every draw.
         """
         result = np.empty((n, len(self.decisions)), dtype=np.int16)
+        most = min(BLOCK, max(1, BLOCK_NUMBERS // max(1, self.variables)))
         have = tried = 0
         while have < n:
-            size = BLOCK if self.rejecting and n > 1 else min(BLOCK, n - have)
+            size = most if self.rejecting and n > 1 else min(most, n - have)
             block = self._block(rng, size)
             tried += size
             for relation in self.rejecting:
@@ -217,7 +219,7 @@ def _exact(
         for relation in covered:
             model.add(relation)
         steps, total = eliminate(model.sizes, model.ranks, model.factors, exact=False)
-        if not total > 0:
+        if total == -math.inf:
             raise InputError("no architecture satisfies the relations of this space")
         return model, steps[::-1]
 
@@ -246,7 +248,7 @@ def _prepare(step: Elimination) -> _Draw:
     """The tables of one variable, in the simplest form that says the same."""
     states = step.table.shape[-1]
     strides = tuple(int(np.prod(step.table.shape[axis + 1 : -1])) for axis in range(len(step.given)))
-    table = step.table.reshape(-1, states).astype(np.float64)
+    table = _weights(step.table.reshape(-1, states))
     possible = np.count_nonzero(table, axis=1)  # states; none in a row that never comes up
     free = table[possible > 1]
     if not len(free):
@@ -264,6 +266,14 @@ def _prepare(step: Elimination) -> _Draw:
     keep = np.concatenate([keep for keep, _ in aliases])
     other = np.concatenate([other for _, other in aliases])
     return _Draw(step.variable, step.given, strides, states, None, rows.reshape(-1).astype(np.int64), keep, other)
+
+
+def _weights(logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of weights, the largest of each row 1; rounded to 13 digits, so that equal weights are equal numbers."""
+    largest = logarithms.max(axis=1, keepdims=True)
+    mantissa, exponent = np.frexp(np.exp(logarithms - np.where(np.isfinite(largest), largest, 0.0)))
+    weights: NDArray[np.float64] = np.ldexp(np.round(mantissa, 13), exponent)
+    return weights
 
 
 def _alias(probabilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

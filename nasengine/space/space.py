@@ -268,8 +268,9 @@ class SearchSpace:
         `size` counts all architectures (the part known so far, if `unexpanded` names rules that add formats);
         `feasible_size` those that satisfy the relations, None where constraints or the effort forbid counting.
         """
+        feasible: int | str | None
         try:
-            feasible = self.size(feasible=True, architecture_part=True)
+            feasible = description.describe_size(self.size(feasible=True, architecture_part=True))
         except InputError:
             feasible = None
         return {
@@ -279,7 +280,7 @@ class SearchSpace:
             "hash": self.hash,
             "root": self.tree.root_key,
             "task": None if self.task is None else description.describe_task(self.task),
-            "size": self.size(architecture_part=True),
+            "size": description.describe_size(self.size(architecture_part=True)),
             "feasible_size": feasible,
             "choices": description.describe_decisions(self.decisions),
             "constraints": description.describe_bounds(self.constraints),

@@ -98,6 +98,20 @@ def test_a_shared_decision_used_outside_every_option_is_always_active():
     assert active_when(space, "let.width") == [None]
 
 
+def test_a_shared_decision_that_every_option_uses_is_always_active():
+    space = space_of(
+        """
+        let: {width: {choice: [1, 2]}}
+        network:
+          type: net
+          a: {choice: {x: {type: x, w: {use: width}}, y: {type: y, b: {optional: {w: {use: width}}}, w: {use: width}}}}
+          c: {same_as: let.width}
+        """
+    )
+    assert active_when(space, "let.width") == [None]
+    assert all(space.fill(a).root.arguments["c"] == a["let.width"] for a in space.enumerate())
+
+
 def test_shared_decisions_inside_each_other_come_after_what_uses_them():
     space = space_of(
         """

@@ -90,6 +90,38 @@ def test_a_path_through_use_names_the_shared_choice():
     assert [architecture.to_json() for architecture in space.enumerate()] == [{"let.width": 1, "network.b": 2}]
 
 
+def test_a_sum_counts_a_shared_choice_as_often_as_it_is_named():
+    space = space_of(
+        """
+        let: {depth: {choice: [1, 2, 3]}}
+        network: {type: net, a: {use: depth}, b: {use: depth}, c: {choice: [1, 2]}}
+        relations: [{sum: [network.a, network.b, network.c], max: 5}]
+        """
+    )
+    assert [tuple(a.values()) for a in space.enumerate()] == [(1, 1), (1, 2), (2, 1)]
+    assert space.size(feasible=True) == 3
+
+
+def test_an_order_that_names_a_shared_choice_twice_is_refused():
+    (problem,) = problems_of(
+        """
+        let: {depth: {choice: [1, 2, 3]}}
+        network: {type: net, a: {use: depth}, b: {use: depth}}
+        relations: [{order: [network.a, network.b], is: increasing}]
+        """
+    )
+    assert problem.message == "network.a and network.b are the same choice"
+
+
+@pytest.mark.parametrize("values", ["[1.0e-300, 1, 1.0e+300]", "[-1000000000000, 0, 1000000000000]"])
+def test_numbers_of_any_size_are_compared_and_added_exactly(values):
+    text = f"network: {{type: net, a: {{choice: {values}}}, b: {{choice: {values}}}}}"
+    order = "{order: [network.a, network.b], is: increasing}"
+    space = space_of(f"{text}\nrelations: [{{sum: [network.a, network.b], max: 1.0}}, {order}]")
+    rows = space_of(text).encode_many(space_of(text).enumerate())
+    assert space.satisfies_encoded(rows).sum() == len(list(space.enumerate())) == space.size(feasible=True)
+
+
 def test_rows_and_architectures_agree():
     space = space_of(
         f"{MAYBE}    relations: [{{order: {LAYERS}, is: not_decreasing}}, {{sum: {LAYERS}, min: 3, max: 6}}]"

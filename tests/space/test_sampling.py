@@ -12,7 +12,7 @@ from nasengine.space import factors, sampling
 from nasengine.space.sampling import Sampler
 from tests.space.space_helpers import UNEQUAL, space_of
 
-DRAWS = 40_000
+DRAWS = 20_000
 
 NESTED = """
     let:
@@ -171,6 +171,20 @@ def test_rows_are_int16_with_one_column_a_decision():
     assert rows.dtype == np.int16
     assert rows.shape == (5, len(space.decisions))
     assert space.sample_encoded(np.random.default_rng(0), 0).shape == (0, len(space.decisions))
+
+
+def test_branches_that_differ_by_more_than_a_float_can_say_are_weighed_right():
+    """One branch has 7^1000 times as many architectures as another, and relations forbid it."""
+    space = space_of(
+        """
+        network: {type: net, a: {repeat: {range: [1, 1000]}, of: {k: {choice: [1, 2, 3, 4, 5, 6, 7]}}}}
+        relations: [{sum: [network.a.repeat], max: 2}]
+        """
+    )
+    rows = space.sample_encoded(np.random.default_rng(0), 2000)
+    column = list(space.choices).index("network.a.repeat")
+    ones = int((rows[:, column] == 0).sum())
+    assert stats.binomtest(ones, 2000, 7 / (7 + 49)).pvalue > 1e-3
 
 
 def chain_of(layers):

@@ -203,6 +203,12 @@ def test_a_description_is_plain_json_with_everything_a_reader_needs():
     assert described["known"]["default"]["architecture"] == {"network.a.present": False, "network.b": 1}
 
 
+def test_a_size_that_cannot_be_printed_is_described_by_its_order_of_magnitude():
+    space = space_of("network: {type: net, a: {repeat: 600, of: [{range: [0, 32766]}, {range: [0, 32766]}]}}")
+    assert space.size() == 32767**1200
+    assert json.loads(json.dumps(space.describe()))["size"] == "about 10^5418"
+
+
 def test_paths_that_two_choices_share_are_refused():
     tree = parse_space(f"{HEAD}network: {{type: net, a: {{optional: {{now: {{choice: [1, 2]}}}}}}}}", "space.yaml")
     maybe = tree.root.entries["a"]  # the grammar refuses such a key: it takes a tree made by hand
