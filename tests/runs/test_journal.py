@@ -147,7 +147,7 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_journal_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run: it has no journal\.jsonl"):
         read_journal(tmp_path)
-    with pytest.raises(RunError, match="there is no run .*missing"):
+    with pytest.raises(RunError, match="there is no run "):
         read_journal(tmp_path / "missing")
     with pytest.raises(RunError, match="no run folder"):
         Journal(tmp_path / "missing", HEADER)
