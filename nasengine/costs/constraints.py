@@ -29,9 +29,6 @@ def check_constraints(space: SearchSpace) -> list[Problem]:
         if bound.cost not in COSTS:
             expected = f"expected {one_of(COSTS)}{nearest(bound.cost, COSTS)}"
             problems.append(Problem(f"unknown cost {bound.cost!r} in constraints", bound.mark, expected, text))
-        elif bound.low is not None and bound.high is not None and bound.low > bound.high:
-            message = f"constraints.{bound.cost} has a min of {bound.low:g} above its max of {bound.high:g}"
-            problems.append(Problem(message, bound.mark, "expected min to be at most max", text))
     return problems
 
 
@@ -57,10 +54,14 @@ def breaches(constraints: Sequence[Bound], pricer: Pricer, architecture: Archite
     for bound in constraints:
         amount = amounts[bound.cost]
         if bound.low is not None and amount < bound.low:
-            found.append(f"{bound.cost} {amount:,} below {bound.low:,}")
+            found.append(f"{bound.cost} {amount:,} below {_written(bound.low)}")
         if bound.high is not None and amount > bound.high:
-            found.append(f"{bound.cost} {amount:,} above {bound.high:,}")
+            found.append(f"{bound.cost} {amount:,} above {_written(bound.high)}")
     return found
+
+
+def _written(bound: float) -> str:
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:,}"
 
 
 def feasible(space: SearchSpace, pricer: Pricer, rows: Matrix) -> NDArray[np.bool_]:

@@ -120,6 +120,11 @@ class Pricer:
 
     # --- tables --------------------------------------------------------------------------------------------------
 
+    @property
+    def compiled(self) -> bool:
+        """Whether tables have been made."""
+        return self._tables is not None
+
     def compile(self) -> Mapping[str, CostTables]:
         """Find the tables, once; costs whose tables would be too wide are noted in `without_tables` with the reason.
 

@@ -21,12 +21,13 @@ import numpy as np
 
 from nasengine.errors import BuildError
 from nasengine.space.decisions import Decision
-from nasengine.space.tables import LARGEST_TABLE, UNKNOWN, Matrix, Table, combinations, complete
+from nasengine.space.tables import IMPOSSIBLE, LARGEST_TABLE, UNKNOWN, Matrix, Table, combinations, complete
 
 Amounts = tuple[int, ...]
 Part = tuple[str, Hashable]  # family of costs, name of the part
 Measure = Callable[[Matrix], Mapping[Part, Amounts]]
 
+DRAWS = 100  # random architectures that cannot be built, one after the other, before that is an error
 TRIES = 3  # of measuring a combination in different architectures, before it is taken for impossible
 
 
@@ -85,7 +86,7 @@ class Discovery:
         for base in self._bases(bases):
             self._perturb(base)
         for _ in range(10):
-            self._observe(self.draw(self.rng))
+            self._observe_drawn()
         self._drop_what_children_say()
         exact = 0
         while exact < in_a_row:
@@ -93,7 +94,7 @@ class Discovery:
             if not self.scopes:
                 return
             before = self._version()
-            self._observe(self.draw(self.rng))
+            self._observe_drawn()
             exact = exact + 1 if self._version() == before else 0
 
     def tables(self, family: str, amounts: int) -> list[list[Table]]:
@@ -116,6 +117,9 @@ class Discovery:
         for key, observation in entries.items():
             seen = self.seen[observation]
             array[tuple(k + 1 for k in key)] = together(seen[part][index] if part in seen else 0 for part in parts)
+        for among, key in self.impossible:
+            if among == scope:
+                array[tuple(k + 1 for k in key)] = IMPOSSIBLE
         return Table(scope, array)
 
     # --- observing -----------------------------------------------------------------------------------------------
@@ -128,6 +132,16 @@ class Discovery:
             if conflict is None:
                 return number
             self._resolve(*conflict)
+
+    def _observe_drawn(self) -> None:
+        """Observe a random architecture, another one where that has no network."""
+        for attempt in range(DRAWS):
+            try:
+                self._observe(self.draw(self.rng))
+                return
+            except BuildError:
+                if attempt == DRAWS - 1:
+                    raise
 
     def _measured(self, row: Matrix) -> int:
         key = row.astype(np.int16).tobytes()
@@ -209,7 +223,10 @@ class Discovery:
 
     def _perturb(self, base: Matrix) -> None:
         """Change one decision at a time, children before parents, so that a part depends on the nearest cause."""
-        here = self._observe(base)
+        try:
+            here = self._observe(base)
+        except BuildError:
+            return
         for index in reversed(range(len(self.decisions))):
             options = len(self.decisions[index].options)
             if base[index] < 0 or options < 2:

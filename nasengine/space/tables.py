@@ -24,7 +24,8 @@ from nasengine.space.relations import CompiledRelation
 Matrix = NDArray[np.int16]
 Amounts = NDArray[np.int64]
 
-UNKNOWN = np.int64(-1)  # a combination no architecture of the space has been seen in
+UNKNOWN = np.int64(-1)  # a combination that no architecture of the space has
+IMPOSSIBLE = np.int64(-2)  # a combination whose architectures have no network
 LARGEST_TABLE = 2_000_000  # numbers in one table
 
 
@@ -35,7 +36,7 @@ class Table:
     Args:
         scope: indices of the decisions, ascending.
         amounts: one axis for each decision, of length options + 1; index 0 is "not part of the architecture",
-            index i + 1 option i. `UNKNOWN` where no architecture of the space can be.
+            index i + 1 option i. `UNKNOWN` or `IMPOSSIBLE` where there is nothing to price.
     """
 
     scope: tuple[int, ...]
@@ -62,7 +63,7 @@ class CostTables:
     tables: tuple[Table, ...]
 
     def price(self, matrix: Matrix) -> Amounts:
-        """Cost of each row of `matrix` (N, D): (N,); `UNKNOWN` where a table has no entry."""
+        """Cost of each row of `matrix` (N, D): (N,); `UNKNOWN` where there is no network."""
         total = np.zeros(len(matrix), np.int64)
         known = np.ones(len(matrix), bool)
         for table in self.tables:
@@ -91,7 +92,8 @@ def merge(tables: Iterable[Table], reduction: Literal["sum", "max"]) -> tuple[Ta
             shape[axis] = length
         other = table.amounts.reshape(shape)
         both = amounts + other if reduction == "sum" else np.maximum(amounts, other)
-        merged[home] = np.where((amounts < 0) | (other < 0), UNKNOWN, both)
+        both = np.where((amounts == IMPOSSIBLE) | (other == IMPOSSIBLE), IMPOSSIBLE, both)
+        merged[home] = np.where((amounts == UNKNOWN) | (other == UNKNOWN), UNKNOWN, both)
     return tuple(Table(scope, amounts) for scope, amounts in merged.items())
 
 
