@@ -14,6 +14,7 @@ from nasengine.errors import InputError, RunError, TrialError
 from nasengine.training import CheckpointFolder, EpochRecord, evaluate, train, training_settings
 from nasengine.training.augmentation import CropFlip, Unchanged
 from nasengine.training.batches import Normalize, epoch_batches, epoch_order
+from nasengine.training.weight_average import WeightAverage
 from tests.training.networks import TASK, same, small_network, synthetic_part, weights
 
 FAST = training_settings({"batch": 64, "augmentation": "none", "optimizer": {"type": "sgd", "rate": 0.2}})
@@ -236,9 +237,41 @@ def test_batches_do_not_depend_on_how_an_epoch_is_cut_into_pieces_where_nothing_
 
 
 def test_augmentation_differs_between_epochs_of_a_seed():
-    part = synthetic_part(64)
+    one = synthetic_part(1)
+    part = one.select(np.zeros(64, int))  # the same image over and over: the order of the images cannot matter
     first, second, again = (
         next(iter(epoch_batches(part, CropFlip(), batch=64, images=64, seed=1, epoch=epoch)))[0] for epoch in (0, 1, 0)
     )
     assert torch.equal(first, again)
-    assert not torch.equal(first.sort(0).values, second.sort(0).values)
+    assert not torch.equal(first, second)
+
+
+def test_layers_that_draw_draw_anew_in_each_epoch_and_alike_in_each_training():
+    class Drawing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.drawn = small_network(), []
+
+        def forward(self, images):
+            self.drawn.append(torch.rand(()).item())
+            return self.inner(images)
+
+    networks = Drawing(), Drawing()
+    for network in networks:
+        train(network, synthetic_part(64), TASK, settings=FAST, budget={"epochs": 3}, seed=0)
+    assert networks[0].drawn == networks[1].drawn
+    assert len(set(networks[0].drawn)) == 3
+
+
+def test_the_average_follows_by_its_formula():
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 0.0)
+    average, expected = WeightAverage(network, 0.3), 0.0
+    for step in range(1, 5):
+        nn.init.constant_(network.weight, float(step))
+        average.follow()
+        kept = min(0.3, (1 + step) / (10 + step))
+        expected = kept * expected + (1 - kept) * step
+        assert average.values["weight"].item() == pytest.approx(expected, rel=1e-6)
+    average.hand_over(network)
+    assert network.weight.item() == pytest.approx(expected, rel=1e-6)
