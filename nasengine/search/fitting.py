@@ -65,7 +65,13 @@ def _check_held_out(strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]
 
 def _check_components(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
     """Make the algorithm and the evaluator's settings, which refuse values that only they can judge."""
-    domain = make_domain(space, phase, all_constraints(space, strategy))
+    try:
+        domain = make_domain(space, phase, all_constraints(space, strategy))
+    except InputError as error:
+        place = f"objectives.{strategy.constraints[0].name}" if strategy.constraints else ""
+        for problem in error.problems:
+            yield strategy.problem(place, problem.message, problem.expected) if place else problem
+        return
     makers: dict[str, Callable[[], object]] = {
         "algorithm": lambda: make_algorithm(phase, domain, strategy.objectives, seed=0)
     }

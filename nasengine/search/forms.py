@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from nasengine.errors import Mark, nearest, one_of
+from nasengine.search.settings import OVERRIDE
 from nasengine.space.problems import Problems
 from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 WRONG: Final[Any] = object()  # read() noted a problem; there is no value
 
-OVERRIDE: Final = "--set "  # the file name in the mark of what `--set` brought in begins so
 
 Schema: TypeAlias = dict[str, Any]
 Tables: TypeAlias = Mapping[str, Mapping[str, Callable[..., Any]]]  # kind -> name -> constructor

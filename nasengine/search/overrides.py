@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 
 from nasengine.errors import InputError, Mark, nearest, one_of
 from nasengine.search.components import settings_of
-from nasengine.search.forms import OVERRIDE, Reader
+from nasengine.search.forms import Reader
 from nasengine.search.grammar import EVALUATOR, KINDS, PHASES
+from nasengine.search.settings import OVERRIDE
 from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence, parse_yaml
 
 _TOP = ("name", "about", "source", "data", "objectives", "lag")

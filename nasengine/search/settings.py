@@ -21,6 +21,7 @@ from nasengine.objectives import Constraint, Objective
 Plain: TypeAlias = Any  # a YAML value: scalar, list, or mapping with words as keys
 
 DEFAULT_LAG = 16
+OVERRIDE = "--set "  # the file name in the mark of what an override brought in begins so
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,8 @@ class Strategy:
         while path and path not in self.marks:
             path = path.rpartition(".")[0]
         mark = self.marks.get(path)
+        if mark is not None and mark.file.startswith(OVERRIDE):
+            return Problem(f"{mark.file}: {message}", None, expected)
         line = self.lines[mark.line - 1] if mark and 0 < mark.line <= len(self.lines) else ""
         return Problem(message, mark, expected, line)
 

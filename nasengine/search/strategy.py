@@ -162,6 +162,7 @@ def _objectives(reader: Reader, top: YamlMapping) -> tuple[tuple[Objective, ...]
         return (), ()
     form = ObjectiveForm()
     read = reader.fields(node, "objectives", dict.fromkeys(node.entries, form))
+    reader.marks |= {f"objectives.{name}": mark for name, mark in node.key_marks.items()}
     objectives = tuple(Objective(name, value["direction"]) for name, value in read.items() if "direction" in value)
     constraints = tuple(
         Constraint(name, value.get("min"), value.get("max"))
