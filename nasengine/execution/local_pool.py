@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import current_process, get_context, resource_tracker
 from types import TracebackType
 from typing import Any
 
@@ -44,6 +44,7 @@ class LocalPool:
     def __init__(
         self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1
     ) -> None:
+        leave_if_importing_main()
         if workers < 1:
             raise InputError(Problem(f"{workers} workers", expected="expected at least 1"))
         if timeout_s is not None and timeout_s <= 0:
@@ -101,8 +102,9 @@ class LocalPool:
             raise _refused(error)
         if error is not None:
             raise RunError(
-                f"a worker process ended while it was starting ({error or type(error).__name__}); its own words are "
-                "above. A script that starts a search needs its code under `if __name__ == '__main__':`"
+                "a worker process ended while it was starting; what it said, if anything, stands above. "
+                "A script that starts a search needs its code under `if __name__ == '__main__':`, "
+                "since every worker imports the script"
             ) from None
         self._idle.append(slot)
         self._place()
@@ -185,6 +187,15 @@ class _Slot:
         if self._pool is not None:
             self._pool.join()
             self._pool = None
+
+
+def leave_if_importing_main() -> None:
+    """End a worker that, importing the user's unguarded script, is about to start the search all over again.
+
+    Quietly: the parent says what is wrong, once, instead of every worker at the length of a traceback.
+    """
+    if getattr(current_process(), "_inheriting", False):  # what multiprocessing itself goes by
+        raise SystemExit(1)
 
 
 def _process_pool() -> Any:

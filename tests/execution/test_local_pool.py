@@ -95,6 +95,17 @@ def test_workers_that_end_while_starting_are_reported_once_with_advice() -> None
         run(LocalPool(scripted_evaluator.make_dies, workers=2), [job(0), job(1)])
 
 
+def test_a_script_without_its_guard_is_told_so_once(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    text = textwrap.dedent(PARENT.format(here=str(HERE), log="", do="measure"))
+    script.write_text(text.replace('__name__ == "__main__"', "True"))
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "if __name__ == '__main__':" in done.stderr.splitlines()[-1]
+
+
 def test_wrong_settings_are_bad_input() -> None:
     with pytest.raises(InputError, match="0 workers"):
         LocalPool(scripted_evaluator.make, workers=0)
