@@ -108,7 +108,11 @@ def _check_shapes(space: SearchSpace) -> list[Problem]:
             failures[kind] = _Failure(problem, architecture)
         return False
 
-    tried = cover(space, works)
+    try:
+        tried = cover(space, works)
+    except InputError as error:  # the relations leave nothing to sample
+        mark = space.relations[0].mark if space.relations else space.tree.root.mark
+        return [Problem(problem.message, problem.mark or mark, problem.expected) for problem in error.problems]
     return [_describe(failure, tried) for failure in failures.values()]
 
 

@@ -250,3 +250,15 @@ def test_a_mutated_space_gives_problems_with_marks_and_never_a_traceback(seed):
     except InputError as error:
         problems = list(error.problems)
     assert all(problem.mark is not None and "\n" not in problem.message for problem in problems)
+
+
+def test_relations_that_nothing_satisfies_are_reported_at_the_first_of_them():
+    text = """network:
+  type: sequential
+  layers: [{repeat: {choice: [1, 2]}, of: {type: conv, width: 4}}, {type: global_average_pool}, {type: linear_head}]
+relations:
+  - {sum: [network.layers.0.repeat], max: 0}
+"""
+    problems = check(text)
+    assert [problem.mark.line for problem in problems] == [8]
+    assert "no architecture satisfies the relations" in problems[0].message
