@@ -18,6 +18,7 @@ from pathlib import PurePath
 from typing import Any, Literal, Union, get_args, get_origin
 
 from nasengine.errors import Mark, Problem, nearest, one_of
+from nasengine.space.checks import describe
 from nasengine.space.holes import (
     Choice,
     ListOf,
@@ -209,7 +210,7 @@ def _case_misfits(node: AnyNode, annotation: Any, let: Mapping[str, Node]) -> li
     origin, arguments = get_origin(annotation), get_args(annotation)
     if _is_union(annotation):
         return _union_misfits(node, annotation, arguments, let)
-    wrong = [_Misfit(node.mark, _found(node), describe_kind(annotation))]
+    wrong = [_Misfit(node.mark, describe(node), describe_kind(annotation))]
     if isinstance(node, (Value, YamlScalar)):
         return [] if _scalar_fits(node.value, annotation) else wrong
     if annotation in _SCALAR_NAMES or origin is Literal or _takes_words(annotation):
@@ -255,7 +256,7 @@ def _union_misfits(node: AnyNode, annotation: Any, members: Sequence[Any], let: 
     inside = [wrong for wrong in found if all(w.mark != node.mark for w in wrong)]
     if len(inside) == 1:  # the member of the same shape: its items are what is wrong
         return inside[0]
-    return [_Misfit(node.mark, _found(node), describe_kind(annotation))]
+    return [_Misfit(node.mark, describe(node), describe_kind(annotation))]
 
 
 def _scalar_fits(value: Scalar, annotation: Any) -> bool:
@@ -292,21 +293,3 @@ def _takes_words(annotation: Any) -> bool:
 
 def _is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, types.UnionType)
-
-
-def _found(node: AnyNode) -> str:
-    match node:
-        case Value(value=value) | YamlScalar(value=value):
-            if value is None:
-                return "null"
-            if isinstance(value, bool):
-                return "true" if value else "false"
-            return f"the word {value!r}" if isinstance(value, str) else f"the number {value}"
-        case ListOf() | YamlSequence():
-            return "a list"
-        case Subset():
-            return "a subset (a list)"
-        case Repeat():
-            return "a repeat (a list)"
-        case _:
-            return "a mapping"

@@ -11,27 +11,54 @@ import re
 from collections.abc import Collection, Sequence
 
 from nasengine.errors import nearest, one_of
+from nasengine.space.holes import (
+    Choice,
+    ListOf,
+    MapOf,
+    Maybe,
+    Node,
+    Range,
+    Repeat,
+    SameAs,
+    Subset,
+    Use,
+    Value,
+)
 from nasengine.space.problems import Problems
 from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+-]*")
 
 
-def describe(node: YamlNode) -> str:
-    """What a person sees there: "the word 'x'", "the number 3", "a list", "nothing"."""
+def describe(node: YamlNode | Node) -> str:
+    """What a person sees there: "the word 'x'", "the number 3", "a list", "a choice", "nothing"."""
     match node:
-        case YamlSequence():
+        case YamlSequence() | ListOf():
             return "a list"
-        case YamlMapping():
+        case YamlMapping() | MapOf():
             return "a mapping"
-        case YamlScalar(value=None):
+        case YamlScalar(value=None) | Value(value=None):
             return "nothing (null)"
-        case YamlScalar(value=bool() as value):
+        case YamlScalar(value=bool() as value) | Value(value=bool() as value):
             return "true" if value else "false"
-        case YamlScalar(value=str() as value):
+        case YamlScalar(value=str() as value) | Value(value=str() as value):
             return f"the word {value!r}" if len(value) <= 40 else f"the text {value[:37] + '…'!r}"
-        case YamlScalar(value=value):
+        case YamlScalar(value=value) | Value(value=value):
             return f"the number {value}"
+        case Subset():
+            return "a subset (a list)"
+        case Repeat():
+            return "a repeat (a list)"
+        case Choice():
+            return "a choice"
+        case Range():
+            return "a range"
+        case Maybe():
+            return "an optional"
+        case Use(name=name):
+            return f"a use of let.{name}"
+        case SameAs():
+            return "a same_as"
 
 
 class Checks:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nasengine.errors import Mark, nearest, one_of
+from nasengine.errors import nearest, one_of
+from nasengine.space.checks import describe
 from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Range, Repeat, SameAs, Subset, Use, Value
 from nasengine.space.problems import Problems
 
@@ -32,13 +33,12 @@ class _ProxyChecker:
 
     def check(self, root: Node) -> None:
         if not isinstance(root, MapOf):
-            if not isinstance(root, Value) or root.value is not None:
-                self._wrong("proxy", root.mark, f"a mapping with a type, {one_of(PROXY_TYPES)}")
+            self._wrong(root, "proxy", f"a mapping with a type, {one_of(PROXY_TYPES)}")
             return
         if root.type_name not in PROXY_TYPES:
             kind = root.entries.get("type")
             if kind is None:
-                self._wrong("proxy", root.mark, f"a key 'type', {one_of(PROXY_TYPES)}", "has no type")
+                self.problems.add("proxy has no type", root.mark, f"expected a key 'type', {one_of(PROXY_TYPES)}")
             elif isinstance(kind, Value) and isinstance(kind.value, str):
                 self.problems.add(
                     f"unknown type {kind.value!r} in proxy",
@@ -52,14 +52,14 @@ class _ProxyChecker:
         if "branches" in root.entries:
             branches = root.entries["branches"]
             if not isinstance(branches, ListOf) or len(branches.items) < 2:
-                self._wrong("proxy.branches", branches.mark, "a list of two branches or more")
+                self._wrong(branches, "proxy.branches", "a list of two branches or more")
             else:
                 for i, branch in enumerate(branches.items):
                     self._branch(branch, f"proxy.branches.{i}")
 
     def _branch(self, node: Node, where: str) -> None:
         if not isinstance(node, MapOf):
-            self._wrong(where, node.mark, "{input: …, operations: [ … ]}")
+            self._wrong(node, where, "{input: …, operations: [ … ]}")
             return
         self._keys(node, where, ("input", "operations"))
         if "input" in node.entries:
@@ -67,14 +67,14 @@ class _ProxyChecker:
         if "operations" in node.entries:
             operations = node.entries["operations"]
             if isinstance(operations, Value) or (isinstance(operations, ListOf) and not operations.items):
-                self._wrong(f"{where}.operations", operations.mark, "a list of operations")
+                self._wrong(operations, f"{where}.operations", "a list of operations, one at least")
             else:
                 self._words(operations, f"{where}.operations", OPERATIONS, "operation")
 
     def _words(self, node: Node, where: str, known: Sequence[str], kind: str) -> None:
         """Every word that can come to stand here must be known."""
         match node:
-            case Value(value=value, mark=mark):
+            case Value(value=str() as value, mark=mark):
                 if value not in known:
                     self.problems.add(
                         f"unknown {kind} {value!r} in {where}",
@@ -94,10 +94,8 @@ class _ProxyChecker:
                     self._words(self.let[name], where, known, kind)
             case SameAs():
                 pass
-            case MapOf() | Range() | ListOf() | Maybe() | Repeat():
-                self._wrong(
-                    where, node.mark, f"the name of an {kind}" if kind[0] in "aeio" else f"the name of a {kind}"
-                )
+            case Value() | MapOf() | Range() | ListOf() | Maybe() | Repeat():
+                self._wrong(node, where, f"the name of {'an' if kind[0] in 'aeio' else 'a'} {kind}")
 
     def _keys(self, node: MapOf, where: str, allowed: Sequence[str]) -> None:
         for key, mark in node.key_marks.items():
@@ -107,7 +105,9 @@ class _ProxyChecker:
                 )
         for key in allowed:
             if key not in node.entries:
-                self._wrong(where, node.mark, f"a key {key!r}", f"has no {key!r}")
+                self.problems.add(f"{where} has no {key!r}", node.mark, f"expected a key {key!r}")
 
-    def _wrong(self, where: str, mark: Mark, expected: str, found: str = "is something else") -> None:
-        self.problems.add(f"{where} {found}", mark, f"expected {expected}")
+    def _wrong(self, node: Node, where: str, expected: str) -> None:
+        if isinstance(node, Value) and node.value is None and self.problems:
+            return  # a null also stands for a hole that could not be read, which is noted already
+        self.problems.add(f"{describe(node)} stands at {where}", node.mark, f"expected {expected}")
