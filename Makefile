@@ -15,7 +15,7 @@ export MKL_NUM_THREADS = 1
 .PHONY: search test lint format clean
 
 search: $(VENV)/.installed
-	$(VENV)/bin/nasengine search quickstart random_search --executor local --workers 2 --run $(RUN)
+	$(VENV)/bin/nasengine search quickstart random_search --executor local --workers 2 --trials 12 --run $(RUN)
 
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest -n 2 -m "$(MARKS)" $(PYTEST_ARGUMENTS)
