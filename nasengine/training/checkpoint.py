@@ -91,7 +91,7 @@ class CheckpointFolder:
                 raise RunError(f"{path}: checkpoint format {metadata['format']}; this nasengine reads {FORMAT}")
             if metadata["key"] != self.key:
                 raise RunError(f"{path} is of a training with other settings; remove {self.folder} to train anew")
-            _load_state(network, _below("network.", tensors))
+            network.load_state_dict(_below("network.", tensors))  # in place: device and memory order stay
             if average is not None:
                 average.steps = metadata["average_steps"]
                 for name, value in _below("average.", tensors).items():
@@ -102,7 +102,7 @@ class CheckpointFolder:
 
     def clear(self) -> None:
         """Remove all checkpoints: the training is done and its weights are saved elsewhere."""
-        for path in self._paths():
+        for path in (*self._paths(), *self.folder.glob(".checkpoint_*.tmp")):  # the latter after a kill while writing
             path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
@@ -126,7 +126,7 @@ class Progress:
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file atomically: readers see the old file or the whole new one, also after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.tmp")  # one name: what a killed process left is written over
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     try:
         save_file(plain, beside, metadata=dict(metadata or {}))
@@ -150,10 +150,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _load_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    network.load_state_dict(state)  # copies in place: device and memory order stay the network's
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -122,6 +122,7 @@ def test_checkpoints_of_another_training_are_refused(tmp_path):
 def test_finished_checkpoints_are_cleared_away(tmp_path):
     checkpoints = CheckpointFolder(tmp_path / "checkpoints", "key")
     trained(checkpoints=checkpoints)
+    (tmp_path / "checkpoints" / ".checkpoint_000009.safetensors.tmp").write_bytes(b"what a kill while writing leaves")
     checkpoints.clear()
     assert list(tmp_path.iterdir()) == []
     checkpoints.clear()
