@@ -42,14 +42,11 @@ def main() -> None:
 
     began = time.perf_counter()
     marks: dict[str, float] = {}
-    seconds: dict[int, float] = {}
 
     def follow(event: Event) -> None:
         ended = isinstance(event, SearchProgress) and event.progress.kind == "ended"
         if ended or isinstance(event, TrainingEnded):
             marks[type(event).__name__] = time.perf_counter() - began
-            if isinstance(event, SearchProgress) and event.progress.trial:
-                seconds[event.progress.trial.number] = event.progress.seconds
             print(f"{time.perf_counter() - began:7.1f} s  {json.dumps(event.to_json())}"[:300], flush=True)
 
     if arguments.run and (arguments.run / "run.yaml").exists():
@@ -88,6 +85,8 @@ def main() -> None:
         values = torch.tensor(group["test_accuracy"], dtype=torch.float64)
         group["mean"], group["deviation"], group["n"] = values.mean().item(), values.std().item(), len(values)
 
+    previous = json.loads(arguments.out.read_text())["processes"] if arguments.out.exists() else []
+    process = {"seconds_until_search_ended": marks.get("SearchProgress"), "seconds": time.perf_counter() - began}
     result = {
         "space": "pooling_resnet20", "strategy": STRATEGY.read_text(), "seed": arguments.seed,
         "set": arguments.set, "executor": arguments.executor, "workers": arguments.workers,
