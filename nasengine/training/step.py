@@ -7,6 +7,8 @@ changes every step.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -113,7 +115,9 @@ class GraphedStep(TrainingStep):
         """Whether a forward pass makes the processor wait for the device. Changes neither weights nor statistics."""
         mode = torch.cuda.get_sync_debug_mode()
         copy = {name: value.clone() for name, value in self.network.state_dict().items()}
-        torch.cuda.set_sync_debug_mode("error")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that this mode is a prototype: what it misses, the capture reports
+            torch.cuda.set_sync_debug_mode("error")
         try:
             with torch.no_grad(), autocast(self.dtype, self.device):
                 self.network(self.normalize(images))
