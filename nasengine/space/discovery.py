@@ -25,10 +25,10 @@ from nasengine.space.tables import IMPOSSIBLE, LARGEST_TABLE, UNKNOWN, Matrix, T
 
 Amounts = tuple[int, ...]
 Part = tuple[str, Hashable]  # family of costs, name of the part
+FAILS: Part = ("fails", "")  # a part that every architecture without a network has, and no other
 Measure = Callable[[Matrix], Mapping[Part, Amounts]]
 
-DRAWS = 100  # random architectures that cannot be built, one after the other, before that is an error
-TRIES = 3  # of measuring a combination in different architectures, before it is taken for impossible
+TRIES = 12  # of measuring a combination in different architectures, before it is taken for impossible
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Discovery:
         for base in self._bases(bases):
             self._perturb(base)
         for _ in range(10):
-            self._observe_drawn()
+            self._observe(self.draw(self.rng))
         self._drop_what_children_say()
         exact = 0
         while exact < in_a_row:
@@ -94,7 +94,7 @@ class Discovery:
             if not self.scopes:
                 return
             before = self._version()
-            self._observe_drawn()
+            self._observe(self.draw(self.rng))
             exact = exact + 1 if self._version() == before else 0
 
     def tables(self, family: str, amounts: int) -> list[list[Table]]:
@@ -108,7 +108,13 @@ class Discovery:
         for part, scope in self.scopes.items():
             if part[0] == family:
                 groups.setdefault(scope.decisions, []).append(part)
-        return [[self._table(scope, parts, i) for scope, parts in groups.items()] for i in range(amounts)]
+        found = [[self._table(scope, parts, i) for scope, parts in groups.items()] for i in range(amounts)]
+        if FAILS in self.scopes:
+            decisions = self.scopes[FAILS].decisions
+            fails = self._table(decisions, [FAILS], 0)
+            table = Table(decisions, np.where(fails.amounts > 0, IMPOSSIBLE, fails.amounts))
+            found = [[*tables, table] for tables in found]
+        return found
 
     def _table(self, scope: tuple[int, ...], parts: Sequence[Part], index: int) -> Table:
         entries = self.scopes[parts[0]].entries
@@ -133,33 +139,34 @@ class Discovery:
                 return number
             self._resolve(*conflict)
 
-    def _observe_drawn(self) -> None:
-        """Observe a random architecture, another one where that has no network."""
-        for attempt in range(DRAWS):
-            try:
-                self._observe(self.draw(self.rng))
-                return
-            except BuildError:
-                if attempt == DRAWS - 1:
-                    raise
-
     def _measured(self, row: Matrix) -> int:
         key = row.astype(np.int16).tobytes()
         if key in self.known:
             return self.known[key]
-        parts = {part: amounts for part, amounts in self.measure(row).items() if part[0] not in self.wide}
+        try:
+            parts = {part: amounts for part, amounts in self.measure(row).items() if part[0] not in self.wide}
+        except BuildError:
+            parts = {FAILS: (1,)}
         number = len(self.rows)
         self.known[key] = number
         self.rows.append(row.tolist())
         self.seen.append(parts)
         for part in parts:
             if part not in self.scopes:
-                self.scopes[part] = _Scope(entries={(): 0})
+                self.scopes[part] = _Scope()
+                self._extend(part, [])
         return number
+
+    def _tells(self, part: Part, number: int) -> bool:
+        """Whether an observation says anything of a part: one that could not be built says only that."""
+        return part == FAILS or FAILS not in self.seen[number]
 
     def _conflicts(self, number: int) -> Iterator[tuple[Part, int, int]]:
         row, seen = self.rows[number], self.seen[number]
+        failed = FAILS in seen
         for part, scope in list(self.scopes.items()):
+            if failed and part != FAILS:
+                continue
             key = tuple([row[i] for i in scope.decisions])
             other = scope.entries.setdefault(key, number)
             if other != number and self.seen[other].get(part) != seen.get(part):
@@ -173,6 +180,8 @@ class Discovery:
             self._extend(part, self._separating(part, *conflict))
             conflict = None
             for number, row in enumerate(self.rows):
+                if not self._tells(part, number):
+                    continue
                 key = tuple([row[i] for i in scope.decisions])
                 first = scope.entries.setdefault(key, number)
                 if first != number and self.seen[first].get(part) != self.seen[number].get(part):
@@ -184,24 +193,25 @@ class Discovery:
         scope.decisions = tuple(sorted({*scope.decisions, *found}))
         scope.entries = {}
         for number, row in enumerate(self.rows):
-            scope.entries.setdefault(tuple([row[i] for i in scope.decisions]), number)
+            if self._tells(part, number):
+                scope.entries.setdefault(tuple([row[i] for i in scope.decisions]), number)
 
     def _separating(self, part: Part, one: int, other: int) -> list[int]:
         """A decision outside the scope that moves the part, on the way from one row to another."""
         start, end = np.array(self.rows[one], np.int16), np.array(self.rows[other], np.int16)
         low, high = 0, len(self.decisions)
         first = self.seen[one].get(part)
-        try:
-            while high - low > 1:
-                middle = (low + high) // 2
-                between = np.concatenate([end[:middle], start[middle:]])
-                number = self._measured(complete(self.decisions, [between, end, start], self.rng))
-                if self.seen[number].get(part) != first:
-                    high = middle
-                else:
-                    low = middle
-        except BuildError:
-            low = -1
+        while high - low > 1:
+            middle = (low + high) // 2
+            between = np.concatenate([end[:middle], start[middle:]])
+            number = self._measured(complete(self.decisions, [between, end, start], self.rng))
+            if not self._tells(part, number):
+                low = -1
+                break
+            if self.seen[number].get(part) != first:
+                high = middle
+            else:
+                low = middle
         if low in self.scopes[part].decisions or low < 0:
             return [i for i in range(len(self.decisions)) if start[i] != end[i]]
         return [low]
@@ -223,23 +233,18 @@ class Discovery:
 
     def _perturb(self, base: Matrix) -> None:
         """Change one decision at a time, children before parents, so that a part depends on the nearest cause."""
-        try:
-            here = self._observe(base)
-        except BuildError:
-            return
+        here = self._observe(base)
         for index in reversed(range(len(self.decisions))):
             options = len(self.decisions[index].options)
             if base[index] < 0 or options < 2:
                 continue
             changed = base.copy()
             changed[index] = (base[index] + self.rng.integers(1, options)) % options
-            try:
-                there = self._measured(complete(self.decisions, [changed], self.rng))
-            except BuildError:
-                continue
+            there = self._measured(complete(self.decisions, [changed], self.rng))
             before, after = self.rows[here], self.rows[there]
             for part, scope in self.scopes.items():
-                moved = self.seen[here].get(part) != self.seen[there].get(part)
+                told = self._tells(part, here) and self._tells(part, there)
+                moved = told and self.seen[here].get(part) != self.seen[there].get(part)
                 if moved and all(before[i] == after[i] for i in scope.decisions):
                     self._extend(part, [index])
 
@@ -255,9 +260,9 @@ class Discovery:
 
     def _agrees(self, part: Part, decisions: tuple[int, ...]) -> bool:
         entries: dict[tuple[int, ...], Amounts | None] = {}
-        for row, seen in zip(self.rows, self.seen, strict=True):
-            amounts = seen.get(part)
-            if entries.setdefault(tuple([row[i] for i in decisions]), amounts) != amounts:
+        for number, row in enumerate(self.rows):
+            amounts = self.seen[number].get(part)
+            if self._tells(part, number) and entries.setdefault(tuple([row[i] for i in decisions]), amounts) != amounts:
                 return False
         return True
 
@@ -278,9 +283,7 @@ class Discovery:
             if not missing:
                 return
             row, chosen = self._covering(missing)
-            try:
-                self._observe(row)
-            except BuildError:
+            if FAILS in self.seen[self._observe(row)]:
                 for scope in chosen:
                     key = scope, tuple(row[list(scope)].tolist())
                     tries[key] = tries.get(key, 0) + 1
@@ -288,8 +291,8 @@ class Discovery:
                         continue
                     self.impossible.add(key)
                     missing = _without(missing, scope, row)
-            for scope in list(missing):
-                if row.tobytes() in self.known:
+            else:
+                for scope in list(missing):
                     missing = _without(missing, scope, row)
 
     def _missing(self) -> dict[tuple[int, ...], Matrix]:
@@ -321,6 +324,9 @@ class Discovery:
 
     def _give_up(self, family: str, reason: str) -> None:
         self.wide[family] = reason
+        if family == FAILS[0]:  # what cannot be built must be told apart, or nothing can be priced by tables
+            for other in {part[0] for part in self.scopes} - {family}:
+                self._give_up(other, f"whether there is a network: {reason}")
         self.scopes = {part: scope for part, scope in self.scopes.items() if part[0] != family}
         self.seen = [{p: a for p, a in seen.items() if p[0] != family} for seen in self.seen]
 
