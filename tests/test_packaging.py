@@ -15,14 +15,25 @@ import pytest
 pytestmark = pytest.mark.slow
 
 SHIPPED = ("search_spaces", "strategies")
+COPIED = ("pyproject.toml", "README.md", "LICENSE", "nasengine", *SHIPPED)
+MAIN = """
+import sys, nasengine
+assert nasengine.__file__.startswith(sys.prefix), nasengine.__file__
+from nasengine.cli.main import run
+run()
+"""
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     """The wheel, built from a copy of the checkout as a release would be."""
-    source = tmp_path_factory.mktemp("source") / "nasengine"
-    left_out = shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", "tests", "benchmarks", ".*_cache", "dist")
-    shutil.copytree(repository, source, ignore=left_out)
+    source = tmp_path_factory.mktemp("source")
+    for name in COPIED:
+        part = repository / name
+        if part.is_dir():
+            shutil.copytree(part, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(part, source / name)
     output = tmp_path_factory.mktemp("dist")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(output), str(source)],
@@ -46,9 +57,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
 
 
 def run(environment: Path, folder: Path, *arguments: str) -> str:
-    """Run nasengine of that environment, in a folder outside the checkout."""
+    """Run nasengine as installed in that environment, in a folder outside the checkout."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    program = [str(environment / "bin" / "python"), "-c", "from nasengine.cli.main import run; run()"]
+    program = [str(environment / "bin" / "python"), "-c", MAIN]
     done = subprocess.run(
         [*program, *arguments], cwd=folder, capture_output=True, text=True, check=False, env=variables
     )
@@ -76,8 +87,8 @@ def test_the_entry_point_is_the_command_line(wheel: Path) -> None:
 
 
 def test_the_installed_wheel_searches_by_name_outside_the_checkout(environment: Path, tmp_path: Path) -> None:
-    where = run(environment, tmp_path, "spaces", "--json")
-    assert "quickstart" in {json.loads(line)["name"] for line in where.splitlines()}
+    listed = run(environment, tmp_path, "spaces", "--json")
+    assert "quickstart" in {json.loads(line)["name"] for line in listed.splitlines()}
     arguments = ["search", "quickstart", "random_search", "--trials", "2", "--epochs", "1"]
     arguments += ["--set", "retrain.budget.epochs=1", "--set", "data.limit=400", "--device", "cpu"]
     printed = run(environment, tmp_path, *arguments)
