@@ -1,12 +1,12 @@
 """Every exception nasengine raises on purpose, and how a wrong input is shown.
 
-    NasEngineError
-    ├── InputError            what a person wrote is wrong; carries every Problem found (exit code 2)
-    │   └── UnknownNameError  a name that no table holds; carries the nearest ones
-    ├── BuildError            an architecture whose network cannot be built or run
-    ├── RunError              a run folder that is locked, damaged or not a run (exit code 1)
-    ├── ExportError           exported files that do not prove equal to the trained network
-    └── TrialError            one trial went wrong; the search goes on, the trial is told as failed
+NasEngineError
+├── InputError            what a person wrote is wrong; carries every Problem found (exit code 2)
+│   └── UnknownNameError  a name that no table holds; carries the nearest ones
+├── BuildError            an architecture whose network cannot be built or run
+├── RunError              a run folder that is locked, damaged or not a run (exit code 1)
+├── ExportError           exported files that do not prove equal to the trained network
+└── TrialError            one trial went wrong; the search goes on, the trial is told as failed
 """
 
 from __future__ import annotations
@@ -108,9 +108,18 @@ class TrialError(NasEngineError):
     """One trial went wrong in a way its reason explains (a loss that is not a number, a time limit)."""
 
 
+_FEW_NAMES = 300
+_LONGEST_NAME = 200
+
+
 def nearest(name: object, known: Iterable[object]) -> str:
     """Say which known names are close to `name`: "; did you mean 'a' or 'b'?", or nothing."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=2)
+    word, words = str(name), [str(k) for k in known]
+    if (
+        len(words) > _FEW_NAMES
+    ):  # comparing takes 20 microseconds a pair: a file of thousands of wrong names must not hang
+        words = [other for other in words if other[:1] == word[:1]][:_FEW_NAMES]
+    close = difflib.get_close_matches(word, words, n=2) if len(word) <= _LONGEST_NAME else []
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

@@ -72,12 +72,14 @@ class Checks:
         self.problems.add(f"{describe(node)} stands at {where}", node.mark, f"expected {expected}")
 
     def mapping(self, node: YamlNode, where: str, expected: str = "a mapping of keys to values") -> YamlMapping | None:
+        """A mapping."""
         if isinstance(node, YamlMapping):
             return node
         self.wrong(node, where, expected)
         return None
 
     def sequence(self, node: YamlNode, where: str, expected: str = "a list") -> YamlSequence | None:
+        """A list."""
         if isinstance(node, YamlSequence):
             return node
         self.wrong(node, where, expected)

@@ -11,6 +11,7 @@ MAX_COPIES = 1_000  # of one repeat
 
 
 def read_range(reader: Reader, node: YamlMapping, where: str) -> Range | None:
+    """`{range: [low, high, step]}`; None after noting what makes it none."""
     body = node.entries["range"]
     where = f"{where}.range"
     if not isinstance(body, YamlSequence) or len(body.items) not in (2, 3):
@@ -70,6 +71,7 @@ def read_count(reader: Reader, node: YamlNode, where: str, low: int) -> Value | 
 
 
 def read_repeat(reader: Reader, node: YamlMapping, where: str) -> Repeat | None:
+    """`{repeat: count, of: node}`; None after noting what makes it none."""
     count = read_count(reader, node.entries["repeat"], f"{where}.repeat", 0)
     reader.has(node, f"the repeat in {where}", ("of",), ("repeat",))
     if "of" not in node.entries:

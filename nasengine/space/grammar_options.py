@@ -21,6 +21,7 @@ class _NoLabel:
 
 
 def read_choice(reader: Reader, node: YamlMapping, where: str) -> Choice | None:
+    """`{choice: options, weights: {option: number}}`; None after noting what makes it none."""
     options, named = _options(reader, node.entries["choice"], where, "choice")
     if options is None:
         return None
@@ -44,8 +45,10 @@ def _options(reader: Reader, node: YamlNode, where: str, hole: str) -> tuple[tup
     else:
         reader.wrong(node, f"{where}.{hole}", expected)
         return None, False
-    if not (node.items if isinstance(node, YamlSequence) else node.entries):
+    written = len(node.items if isinstance(node, YamlSequence) else node.entries)
+    if not written:
         reader.problems.add(f"the {hole} in {where} has nothing to choose from", node.mark, f"expected {expected}")
+    if not options or (hole == "subset" and len(options) < written):  # a size says nothing about items that are wrong
         return None, named
     if len(options) > MAX_OPTIONS:
         reader.problems.add(f"the {hole} in {where} has more than {MAX_OPTIONS:,} options", node.mark)
@@ -145,6 +148,7 @@ def _weigh(reader: Reader, options: tuple[Option, ...], node: YamlNode, where: s
 
 
 def read_subset(reader: Reader, node: YamlMapping, where: str) -> Subset | None:
+    """`{subset: {of: items, size: k or [low, high]}}`; None after noting what makes it none."""
     body = reader.mapping(node.entries["subset"], f"{where}.subset", "{of: items, size: k or [low, high]}")
     if body is None:
         return None

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from nasengine.errors import InputError, Mark, Problem
 
 SHOWN = 50
+ENOUGH = 100  # nobody repairs more at once, and looking for the nearest name takes time
 
 
 class Problems:
@@ -21,12 +22,18 @@ class Problems:
         self._found: dict[tuple[Mark | None, str], Problem] = {}
 
     def add(self, message: str, mark: Mark | None, expected: str = "") -> None:
-        """Note a problem; the same message at the same place (an alias stands at several) is noted once."""
+        """Note a problem; the same message at the same place (an alias stands at several) is noted once.
+
+        Raises:
+            InputError: there are more than enough problems already.
+        """
         line_text = ""
         if mark is not None:
             lines = self.lines.get(mark.file, ())
             line_text = lines[mark.line - 1] if 0 < mark.line <= len(lines) else ""
         self._found.setdefault((mark, message), Problem(message, mark, expected, line_text))
+        if len(self._found) > ENOUGH:
+            self.check()
 
     def extend(self, problems: Sequence[Problem]) -> None:
         """Note problems that another check has found, with the excerpt added."""
@@ -55,6 +62,7 @@ class Problems:
         """
         found = self.found
         if len(found) > SHOWN:
-            found = (*found[:SHOWN], Problem(f"… and {len(found) - SHOWN} more problems"))
+            rest = f"{len(found) - SHOWN}" if len(found) <= ENOUGH else "many"
+            found = (*found[:SHOWN], Problem(f"… and {rest} more problems"))
         if found:
             raise InputError(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,16 @@ def test_of_very_many_problems_the_first_fifty_are_shown():
         parse_space(around(f"{{type: net, layers: [{layers}]}}"), FILE)
     assert len(caught.value.problems) == 51
     assert caught.value.problems[-1].message == "… and 30 more problems"
+
+
+def test_a_file_that_is_wrong_everywhere_is_answered_in_seconds():
+    names = ", ".join(f"some_long_name_{i}: 1" for i in range(3000))
+    uses = ", ".join(f"{{use: same_long_nmae_{i}}}" for i in range(3000))
+    text = around(f"{{type: net, layers: [{uses}]}}", f"let: {{{names}}}")
+    start = time.process_time()
+    with pytest.raises(InputError, match="and many more problems"):
+        parse_space(text, FILE)
+    assert time.process_time() - start < 5.0
 
 
 def test_a_problem_of_an_alias_is_reported_once():

@@ -179,6 +179,12 @@ def test_a_subset_takes_a_size_or_two():
         ("{subset: {of: [1, 2], size: ¦[2, 1]}}", "the sizes at network.a.subset.size run from 2 to 1", "[low, high]"),
         ("{subset: {of: [1, 2], size: ¦[1]}}", "a list stands at network.a.subset.size", "[low, high]"),
         ("{subset: {of: ¦[], size: 1}}", "the subset in network.a has nothing to choose from", "a list of values"),
+        (
+            "{subset: {of: [¦{b: 1}], size: 1}}",
+            "a mapping stands in the list of options at network.a.subset.0",
+            "labels",
+        ),
+        ("{subset: {of: [1, ¦1], size: 2}}", "the option 1 of network.a stands twice", "first in line"),
         ("{subset: {of: [1, ¦1], size: 1}}", "the option 1 of network.a stands twice", "first in line"),
     ],
 )
@@ -223,6 +229,11 @@ def test_the_count_of_a_repeat_may_be_a_hole():
         ("¦{repeat: 2}", "the repeat in network.a has no 'of'", "expected a key 'of'"),
         ("{repeat: 2, ¦off: 1}", "unknown key 'off' beside 'repeat' in network.a", "did you mean 'of'?"),
         ("{repeat: ¦2000, of: 1}", "the repeat in network.a makes up to 2,000 copies", "at most 1000"),
+        (
+            "{repeat: {choice: [¦{b: 1}]}, of: 1}",
+            "a mapping stands in the list of options at network.a.repeat.choice.0",
+            "plain values",
+        ),
         ("{optional: ¦null}", "nothing (null) stands at network.a.optional", "the node that may be absent"),
         ("{optional: 1, ¦of: 2}", "unknown key 'of' beside 'optional' in network.a", "nothing beside"),
         ("{same_as: ¦3}", "the number 3 stands at network.a.same_as", "a path such as .width"),
