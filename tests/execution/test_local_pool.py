@@ -64,6 +64,15 @@ def test_many_crashes_in_a_row_each_fail_one_trial_only() -> None:
     assert [results[k].status for k in range(12)] == ["completed", "failed"] * 6
 
 
+@pytest.mark.slow
+def test_68_crashes_among_90_trials_fail_68_trials_each_for_its_reason() -> None:
+    jobs = [job(k, ["killed", "leave", "measure", "segfault"][k % 4]) for k in range(90)]
+    results = run(LocalPool(scripted_evaluator.make, workers=3), jobs)
+    words = ["SIGKILL", "exit code 7", "", "SIGSEGV"]
+    assert sum(result.status == "failed" for result in results.values()) == 68
+    assert all(words[k % 4] in results[k].reason for k in range(90))
+
+
 @pytest.mark.parametrize("do", ["hang", "hang_in_python"])
 def test_a_trial_over_its_time_limit_fails_alone(do: str) -> None:
     results = run(LocalPool(scripted_evaluator.make, workers=2, timeout_s=0.7), [job(0, do), job(1), job(2), job(3)])
