@@ -76,7 +76,7 @@ def _paths(node: YamlNode, where: str, least: int, checks: Checks) -> tuple[str,
     if len(sequence.items) < least:
         checks.problems.add(f"{where} names {len(sequence.items)} paths", sequence.mark, f"expected {expected}")
         return ()
-    paths: list[str] = []
+    paths: dict[str, None] = {}
     for i, item in enumerate(sequence.items):
         word = checks.word(item, f"{where}.{i}", "the path of a choice, such as network.stages.0.width")
         if word is None:
@@ -86,5 +86,5 @@ def _paths(node: YamlNode, where: str, least: int, checks: Checks) -> tuple[str,
         elif word in paths:
             checks.problems.add(f"the path {word} stands twice in {where}", item.mark, "expected each path once")
         else:
-            paths.append(word)
+            paths[word] = None
     return tuple(paths) if len(paths) == len(sequence.items) else ()
