@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
 
 RANKING = "architectures.jsonl"
-ALWAYS_PRICED = ("params", "macs")
+SHOWN = ("params", "macs")
 PILOT_DRAWS, OFTEN_KEPT = 24, 2
 
 
@@ -47,17 +48,9 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
         on_event(PhaseSkipped(phase.name, "finished before"))
         return
     strategy = settings.strategy
-    pricer = pricer_of(settings.space, canonical_json(dict(phase.network)))
     constraints = all_constraints(settings.space, strategy)
     domain = make_domain(settings.space, phase, constraints)
     algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed)
-    wanted = [objective.name for objective in strategy.objectives] + [constraint.name for constraint in constraints]
-    priced = [name for name in dict.fromkeys((*ALWAYS_PRICED, *wanted)) if name in COSTS]
-
-    def price(architecture: Architecture) -> dict[str, float]:
-        amounts = pricer.price(architecture).as_dict()
-        return {name: amounts[name] for name in priced}
-
     assert phase.evaluator is not None, "only algorithms that are not built yet do without"
     make = functools.partial(make_evaluator, evaluation_plan(settings, phase, phase.evaluator.component.plain()))
     limits = phase.budget.amounts if phase.budget else {}
@@ -76,7 +69,7 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
             budget=phase.evaluator.budget.amounts if phase.evaluator.budget else {},
             objectives=strategy.objectives,
             constraints=constraints,
-            price=price,
+            price=make_price(settings.space, phase, strategy.objectives, constraints),
             seconds=limits.get("seconds"),
             on_event=watch,
             phase=phase.name,
@@ -103,11 +96,38 @@ def make_domain(space: SearchSpace, phase: SearchPhase, constraints: Sequence[Co
         return Domain(space)
     pricer = pricer_of(space, canonical_json(dict(phase.network)))
 
+    names = list(dict.fromkeys(bound.name for bound in bounds))
+
     def accepts(architecture: Architecture) -> bool:
-        amounts = pricer.price(architecture).as_dict()
+        priced = pricer.price_encoded(space.encode(architecture)[None], names)
+        amounts = {name: int(priced[name][0]) for name in names}
         return not any(bound.breach(amounts) for bound in bounds)
 
     return Domain(space, accepts, draw=_draw(space, pricer, bounds, accepts))
+
+
+def make_price(
+    space: SearchSpace, phase: SearchPhase, objectives: Sequence[Objective], constraints: Sequence[Constraint]
+) -> Callable[[Architecture], dict[str, float]] | None:
+    """The costs that join the measurements of a trial: those an objective or a constraint names; None for none.
+
+    Where trials are trained, params and macs come along for people: counting them directly takes milliseconds.
+    """
+    wanted = [item.name for item in objectives] + [item.name for item in constraints]
+    names = [name for name in dict.fromkeys(wanted) if name in COSTS]
+    pricer = pricer_of(space, canonical_json(dict(phase.network)))
+    if phase.evaluator is not None and phase.evaluator.budget is not None:
+        if not names:
+            pricer = Pricer(space, network=phase.network or None, compile_after=sys.maxsize)
+        names = list(dict.fromkeys((*names, *SHOWN)))
+    if not names:
+        return None
+
+    def price(architecture: Architecture) -> dict[str, float]:
+        amounts = pricer.price_encoded(space.encode(architecture)[None], names)
+        return {name: int(amounts[name][0]) for name in names}
+
+    return price
 
 
 @functools.lru_cache(maxsize=4)
