@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +134,7 @@ class Pricer:
             discovery = Discovery(
                 self.space.decisions,
                 self._parts,
-                lambda rng: self.space.sample_encoded(rng, 1)[0],
+                self._draw,
                 limit=self.widest,
             )
             discovery.run()
@@ -148,6 +148,12 @@ class Pricer:
                     tables[name] = CostTables(name, reduction, merge(found, reduction))
             self._tables = tables
         return self._tables
+
+    def _draw(self, rng: np.random.Generator) -> Matrix:
+        """A row in which small architectures, of which there are few, are no rarer than large ones."""
+        by: Literal["uniform", "choice"] = "uniform" if rng.random() < 0.5 else "choice"
+        row: Matrix = self.space.sample_encoded(rng, 1, by=by)[0]
+        return row
 
     def _parts(self, row: Matrix) -> dict[Part, Amounts]:
         found: dict[Part, Amounts] = {}

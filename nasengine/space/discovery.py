@@ -8,7 +8,9 @@ combination of every scope is measured, many combinations by one architecture; t
 predicted until `in_a_row` of them were exact. Each conflict on the way is resolved at once, so scopes only grow
 towards the truth, in the worst case to all decisions.
 
-A part whose combinations are too many to measure makes its whole family of costs *wide*: it is left without tables.
+A part with too many combinations is *split* by a decision: what it costs under each option of that is a part of its
+own, which may depend on less (what follows a repeat of blocks depends on the last block that is there). If no split
+helps, the whole family of costs is *wide*: it is left without tables.
 """
 
 from __future__ import annotations
@@ -28,7 +30,11 @@ Part = tuple[str, Hashable]  # family of costs, name of the part
 FAILS: Part = ("fails", "")  # a part that every architecture without a network has, and no other
 Measure = Callable[[Matrix], Mapping[Part, Amounts]]
 
+DEEPEST_SPLIT = 4  # decisions that a part is split by, one below the other
 TRIES = 12  # of measuring a combination in different architectures, before it is taken for impossible
+
+
+Place = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]  # decisions of a scope, and its context
 
 
 @dataclass(slots=True)
@@ -37,7 +43,11 @@ class _Scope:
 
     decisions: tuple[int, ...] = ()
     entries: dict[tuple[int, ...], int] = field(default_factory=dict)
-    dropped: set[int] = field(default_factory=set)
+    context: tuple[tuple[int, int], ...] = ()  # (decision, option index): the part is absent elsewhere
+
+    @property
+    def place(self) -> Place:
+        return self.decisions, self.context
 
 
 class Discovery:
@@ -47,7 +57,8 @@ class Discovery:
         decisions: of the space.
         measure: row (D,) -> {part: amounts}; a part that is absent costs nothing. Raises BuildError where an
             architecture has no network.
-        draw: rng -> row (D,), an architecture of the space.
+        draw: rng -> row (D,), an architecture of the space. Each option should be drawn often enough: drawn
+            uniformly among all architectures, those with few repeats are too rare to be checked.
         limit: combinations of one scope that may be measured.
         seed: of every draw.
     """
@@ -64,12 +75,13 @@ class Discovery:
         self.decisions, self.measure, self.draw, self.limit = decisions, measure, draw, limit
         self.rng = np.random.default_rng([seed, len(decisions)])
         self.rows: list[list[int]] = []
-        self.seen: list[Mapping[Part, Amounts]] = []
+        self.seen: list[dict[Part, Amounts]] = []
         self.known: dict[bytes, int] = {}
         self.scopes: dict[Part, _Scope] = {}
         self.wide: dict[str, str] = {}
-        self.impossible: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
-        self._combinations: dict[tuple[int, ...], Matrix] = {}
+        self.splits: dict[Part, int] = {}
+        self.impossible: set[tuple[Place, tuple[int, ...]]] = set()
+        self._combinations: dict[Place, Matrix] = {}
 
     @property
     def measured(self) -> int:
@@ -104,19 +116,19 @@ class Discovery:
             family: must not be wide.
             amounts: how many numbers `measure` gives for a part of this family.
         """
-        groups: dict[tuple[int, ...], list[Part]] = {}
+        groups: dict[Place, list[Part]] = {}
         for part, scope in self.scopes.items():
             if part[0] == family:
-                groups.setdefault(scope.decisions, []).append(part)
-        found = [[self._table(scope, parts, i) for scope, parts in groups.items()] for i in range(amounts)]
-        if FAILS in self.scopes:
-            decisions = self.scopes[FAILS].decisions
-            fails = self._table(decisions, [FAILS], 0)
-            table = Table(decisions, np.where(fails.amounts > 0, IMPOSSIBLE, fails.amounts))
+                groups.setdefault(scope.place, []).append(part)
+        found = [[self._table(place, parts, i) for place, parts in groups.items()] for i in range(amounts)]
+        for part in [part for part in self.scopes if part[0] == FAILS[0]]:
+            fails = self._table(self.scopes[part].place, [part], 0)
+            table = Table(fails.scope, np.where(fails.amounts > 0, IMPOSSIBLE, fails.amounts))
             found = [[*tables, table] for tables in found]
         return found
 
-    def _table(self, scope: tuple[int, ...], parts: Sequence[Part], index: int) -> Table:
+    def _table(self, place: Place, parts: Sequence[Part], index: int) -> Table:
+        scope, context = place
         entries = self.scopes[parts[0]].entries
         array = np.full([len(self.decisions[i].options) + 1 for i in scope], UNKNOWN, np.int64)
         together = max if parts[0][0] == "max" else sum
@@ -124,8 +136,12 @@ class Discovery:
             seen = self.seen[observation]
             array[tuple(k + 1 for k in key)] = together(seen[part][index] if part in seen else 0 for part in parts)
         for among, key in self.impossible:
-            if among == scope:
+            if among == place:
                 array[tuple(k + 1 for k in key)] = IMPOSSIBLE
+        for decision, option in context:
+            axis = scope.index(decision)
+            elsewhere = np.arange(array.shape[axis]) != option + 1
+            array[(slice(None),) * axis + (elsewhere,)] = 0
         return Table(scope, array)
 
     # --- observing -----------------------------------------------------------------------------------------------
@@ -144,12 +160,14 @@ class Discovery:
         if key in self.known:
             return self.known[key]
         try:
-            parts = {part: amounts for part, amounts in self.measure(row).items() if part[0] not in self.wide}
+            measured: Mapping[Part, Amounts] = self.measure(row)
         except BuildError:
-            parts = {FAILS: (1,)}
+            measured = {FAILS: (1,)}
+        options = row.tolist()
+        parts = {self._name(part, options): a for part, a in measured.items() if part[0] not in self.wide}
         number = len(self.rows)
         self.known[key] = number
-        self.rows.append(row.tolist())
+        self.rows.append(options)
         self.seen.append(parts)
         for part in parts:
             if part not in self.scopes:
@@ -159,13 +177,25 @@ class Discovery:
 
     def _tells(self, part: Part, number: int) -> bool:
         """Whether an observation says anything of a part: one that could not be built says only that."""
-        return part == FAILS or FAILS not in self.seen[number]
+        row = self.rows[number]
+        if any(row[decision] != option for decision, option in self.scopes[part].context):
+            return False
+        return part[0] == FAILS[0] or not self._failed(number)
+
+    def _failed(self, number: int) -> bool:
+        return self._name(FAILS, self.rows[number]) in self.seen[number]
+
+    def _name(self, part: Part, row: Sequence[int]) -> Part:
+        """The part that stands for `part` in a row, once that has been split."""
+        while part in self.splits:
+            decision = self.splits[part]
+            part = part[0], (part[1], decision, row[decision])
+        return part
 
     def _conflicts(self, number: int) -> Iterator[tuple[Part, int, int]]:
         row, seen = self.rows[number], self.seen[number]
-        failed = FAILS in seen
         for part, scope in list(self.scopes.items()):
-            if failed and part != FAILS:
+            if not self._tells(part, number):
                 continue
             key = tuple([row[i] for i in scope.decisions])
             other = scope.entries.setdefault(key, number)
@@ -254,15 +284,17 @@ class Discovery:
             for index in sorted(scope.decisions, key=lambda i: -len(self.decisions[i].options)):
                 rest = tuple(i for i in scope.decisions if i != index)
                 above = {site[0] for i in rest for site in self.decisions[i].sites if site}
-                if index in above and self._agrees(part, rest):
+                told = [number for number in range(len(self.rows)) if self._tells(part, number)]
+                if index in above and self._agrees(part, rest, told):
                     scope.decisions = rest
                     self._extend(part, [])
 
-    def _agrees(self, part: Part, decisions: tuple[int, ...]) -> bool:
+    def _agrees(self, part: Part, decisions: Sequence[int], told: Sequence[int]) -> bool:
+        """Whether observations that agree on some decisions agree on the part."""
         entries: dict[tuple[int, ...], Amounts | None] = {}
-        for number, row in enumerate(self.rows):
-            amounts = self.seen[number].get(part)
-            if self._tells(part, number) and entries.setdefault(tuple([row[i] for i in decisions]), amounts) != amounts:
+        for number in told:
+            amounts, row = self.seen[number].get(part), self.rows[number]
+            if entries.setdefault(tuple([row[i] for i in decisions]), amounts) != amounts:
                 return False
         return True
 
@@ -274,8 +306,9 @@ class Discovery:
 
     def _fill(self) -> None:
         """Measure until every scope has every combination, each time as many at once as one row can hold."""
-        version, missing = -1, {}
-        tries: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+        version = -1
+        missing: dict[Place, Matrix] = {}
+        tries: dict[tuple[Place, tuple[int, ...]], int] = {}
         while True:
             if version != self._version():
                 missing = self._missing()
@@ -283,44 +316,96 @@ class Discovery:
             if not missing:
                 return
             row, chosen = self._covering(missing)
-            if FAILS in self.seen[self._observe(row)]:
-                for scope in chosen:
-                    key = scope, tuple(row[list(scope)].tolist())
+            if self._failed(self._observe(row)):
+                for place in chosen:
+                    key = place, tuple(row[list(place[0])].tolist())
                     tries[key] = tries.get(key, 0) + 1
                     if tries[key] < TRIES:
                         continue
                     self.impossible.add(key)
-                    missing = _without(missing, scope, row)
+                    missing = _without(missing, place, row)
             else:
-                for scope in list(missing):
-                    missing = _without(missing, scope, row)
+                for place in list(missing):
+                    missing = _without(missing, place, row)
 
-    def _missing(self) -> dict[tuple[int, ...], Matrix]:
+    def _missing(self) -> dict[Place, Matrix]:
         """For each scope, rows that show its combinations not yet seen."""
-        representatives: dict[tuple[int, ...], Part] = {}
-        for part, scope in list(self.scopes.items()):
-            if part[0] not in self.wide:
-                representatives.setdefault(scope.decisions, part)
+        representatives: dict[Place, Part] = {}
+        for part, scope in self.scopes.items():
+            representatives.setdefault(scope.place, part)
         missing = {}
-        for decisions, part in representatives.items():
+        for place, part in representatives.items():
             try:
-                rows = self._all(decisions)
+                rows = self._all(place)
             except OverflowError as error:
-                self._give_up(part[0], f"{part[1]} depends on {len(decisions)} decisions together ({error})")
+                if not self._split(part):
+                    self._give_up(part[0], f"{part[1]} depends on {len(place[0])} decisions together ({error})")
                 return self._missing()
             entries = self.scopes[part].entries
-            keys = map(tuple, rows[:, list(decisions)].tolist())
-            new = [key not in entries and (decisions, key) not in self.impossible for key in keys]
+            keys = map(tuple, rows[:, list(place[0])].tolist())
+            new = [key not in entries and (place, key) not in self.impossible for key in keys]
             if any(new):
-                missing[decisions] = rows[new]
+                missing[place] = rows[new]
         return missing
 
-    def _all(self, scope: tuple[int, ...]) -> Matrix:
-        if scope not in self._combinations:
-            if math.prod(len(self.decisions[i].options) + 1 for i in scope) > LARGEST_TABLE:
+    def _all(self, place: Place) -> Matrix:
+        """Every combination of a scope in its context."""
+        if place not in self._combinations:
+            decisions, context = place
+            if math.prod(len(self.decisions[i].options) + 1 for i in decisions) > LARGEST_TABLE:
                 raise OverflowError(f"more than {LARGEST_TABLE} numbers")
-            self._combinations[scope] = combinations(self.decisions, scope, self.limit)
-        return self._combinations[scope]
+            self._combinations[place] = combinations(self.decisions, decisions, self.limit, dict(context))
+        return self._combinations[place]
+
+    def _split(self, part: Part) -> bool:
+        """Make a part of what `part` costs under each option of one decision, if that leaves little enough."""
+        scope = self.scopes[part]
+        if len(scope.context) >= DEEPEST_SPLIT:
+            return False
+        within = {decision for decision, _ in scope.context}
+        above = {site[0] for i in scope.decisions for site in self.decisions[i].sites if site}
+        above |= {site[0] for i in above for site in self.decisions[i].sites if site}
+        best: tuple[int, int, dict[int, _Scope]] | None = None
+        for decision in sorted({*scope.decisions, *above} - within):
+            pieces = self._pieces(part, decision)
+            try:
+                size = sum(len(self._all(piece.place)) for piece in pieces.values())
+            except OverflowError:
+                continue
+            if best is None or size < best[0]:
+                best = size, decision, pieces
+        if best is None:
+            return False
+        _, decision, pieces = best
+        self.splits[part] = decision
+        del self.scopes[part]
+        for row, seen in zip(self.rows, self.seen, strict=True):
+            if part in seen:
+                seen[self._name(part, row)] = seen.pop(part)
+        for option, piece in pieces.items():
+            new = part[0], (part[1], decision, option)
+            self.scopes[new] = piece
+            self._extend(new, [])
+            shown = next((n for n in range(len(self.rows)) if self._tells(new, n)), None)
+            if shown is not None:
+                self._perturb(np.array(self.rows[shown], np.int16))
+        return True
+
+    def _pieces(self, part: Part, decision: int) -> dict[int, _Scope]:
+        """For each option of a decision, the smallest scope that agrees with what was observed of the part there."""
+        scope = self.scopes[part]
+        pieces = {}
+        for option in range(-1, len(self.decisions[decision].options)):
+            context = (*scope.context, (decision, option))
+            always = {other for other, _ in context}
+            told = [n for n in range(len(self.rows)) if self.rows[n][decision] == option and self._tells(part, n)]
+            kept = [i for i in scope.decisions if i not in always]
+            for index in sorted(kept, key=lambda i: -len(self.decisions[i].options)):
+                rest = [i for i in kept if i != index]
+                if self._agrees(part, rest, told):
+                    kept = rest
+            pieces[option] = _Scope(tuple(sorted({*kept, *always})), {}, context)
+        return pieces
 
     def _give_up(self, family: str, reason: str) -> None:
         self.wide[family] = reason
@@ -330,24 +415,22 @@ class Discovery:
         self.scopes = {part: scope for part, scope in self.scopes.items() if part[0] != family}
         self.seen = [{p: a for p, a in seen.items() if p[0] != family} for seen in self.seen]
 
-    def _covering(self, missing: Mapping[tuple[int, ...], Matrix]) -> tuple[Matrix, list[tuple[int, ...]]]:
+    def _covering(self, missing: Mapping[Place, Matrix]) -> tuple[Matrix, list[Place]]:
         """A row that shows a missing combination of as many scopes as fit together."""
         partial = np.full(len(self.decisions), -2, np.int16)
         chosen = []
-        for scope in sorted(missing, key=lambda scope: -len(missing[scope])):
-            rows = missing[scope]
+        for place in sorted(missing, key=lambda place: -len(missing[place])):
+            rows = missing[place]
             fits = np.flatnonzero(((rows == partial) | (rows == -2) | (partial == -2)).all(axis=1))
             if len(fits):
                 row = rows[self.rng.choice(fits)]
                 partial = np.where(row == -2, partial, row).astype(np.int16)
-                chosen.append(scope)
+                chosen.append(place)
         return complete(self.decisions, [partial], self.rng), chosen
 
 
-def _without(
-    missing: dict[tuple[int, ...], Matrix], scope: tuple[int, ...], row: Matrix
-) -> dict[tuple[int, ...], Matrix]:
+def _without(missing: dict[Place, Matrix], place: Place, row: Matrix) -> dict[Place, Matrix]:
     """The same without the combination that a row shows; scopes with nothing missing are left out."""
-    columns = list(scope)
-    rest = missing[scope][(missing[scope][:, columns] != row[columns]).any(axis=1)] if columns else missing[scope][:0]
-    return {**missing, scope: rest} if len(rest) else {other: rows for other, rows in missing.items() if other != scope}
+    columns = list(place[0])
+    rest = missing[place][(missing[place][:, columns] != row[columns]).any(axis=1)] if columns else missing[place][:0]
+    return {**missing, place: rest} if len(rest) else {other: rows for other, rows in missing.items() if other != place}

@@ -11,7 +11,7 @@ Shapes:  N architectures   D decisions of the space
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -171,9 +171,14 @@ def complete(decisions: Sequence[Decision], preferred: Sequence[Matrix], rng: np
     return row
 
 
-def combinations(decisions: Sequence[Decision], scope: Sequence[int], limit: int) -> Matrix:
+def combinations(
+    decisions: Sequence[Decision], scope: Sequence[int], limit: int, given: Mapping[int, int] | None = None
+) -> Matrix:
     """Every combination of the decisions in `scope` that some architecture has, relations left aside.
 
+    Args:
+        limit: how many combinations there may be.
+        given: {decision: index of its option, or -1}: only combinations with these; all of them in `scope`.
     Returns: (K, D), one row for each combination, with what above the scope makes it possible filled in;
         -2 where a decision does not matter.
     Raises:
@@ -198,6 +203,8 @@ def combinations(decisions: Sequence[Decision], scope: Sequence[int], limit: int
         on[:, index] = np.tile(np.arange(count, dtype=np.int16), len(on) // count)
         off[:, index] = -1
         rows = np.concatenate([on, off])
+        if given and index in given:
+            rows = rows[rows[:, index] == given[index]]
         later = {site[0] for other in order[position + 1 :] for site in decisions[other].sites if site}
         keep = [i for i in order[: position + 1] if i in later or i in set(scope)]
         if keep:

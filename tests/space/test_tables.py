@@ -247,3 +247,38 @@ def test_merging_tables_changes_no_price():
         assert len(merged) < len(tables)
         before = CostTables("c", reduction, tuple(tables)).price(rows)
         assert np.array_equal(CostTables("c", reduction, merged).price(rows), before)
+
+
+def test_a_part_that_depends_on_the_last_of_some_blocks_is_split_by_how_many_there_are():
+    space = space_of("""
+name: last_of_some
+task: {kind: image_classification, input: [3, 8, 8], classes: 10}
+network:
+  type: sequential
+  layers:
+    - repeat: {choice: [1, 2, 3]}
+      of: {type: conv, width: {choice: [2, 3, 5, 7, 11]}, kernel: {choice: [1, 3, 5, 7]}}
+    - {type: global_average_pool}
+    - {type: linear_head}
+""")
+
+    def cost(row: np.ndarray) -> int:
+        options = space.decode(row)
+        last = f"network.layers.0.{options['network.layers.0.repeat'] - 1}"
+        return options[f"{last}.width"] * options[f"{last}.kernel"]
+
+    discovery = Discovery(
+        space.decisions,
+        lambda row: {("sum", "head"): (cost(row),)},
+        lambda rng: space.sample_encoded(rng, 1, by="choice")[0],
+        limit=60,
+    )
+    discovery.run(in_a_row=100)
+    assert discovery.wide == {}
+    assert discovery.splits
+    assert discovery.measured < 1000  # of 8420
+    (tables,) = discovery.tables("sum", 1)
+    rows = every_row(space)
+    priced = CostTables("c", "sum", merge(tables, "sum"))
+    assert priced.price(rows).tolist() == [cost(row) for row in rows]
+    assert walk(space.decisions, priced).extreme(largest=True)[0] == 77
