@@ -54,7 +54,7 @@ class Pricer:
         *,
         network: Mapping[str, Any] | None = None,
         compile_after: int = 300,
-        widest: int = 3000,
+        widest: int = 1500,
     ) -> None:
         self.space, self.network = space, network
         self.compile_after, self.widest = compile_after, widest
@@ -136,6 +136,7 @@ class Pricer:
                 self._parts,
                 self._draw,
                 limit=self.widest,
+                budget=2 * self.widest,
             )
             discovery.run()
             tables: dict[str, CostTables] = {}

@@ -60,6 +60,7 @@ class Discovery:
         draw: rng -> row (D,), an architecture of the space. Each option should be drawn often enough: drawn
             uniformly among all architectures, those with few repeats are too rare to be checked.
         limit: combinations of one scope that may be measured.
+        budget: architectures that may be measured to fill all tables.
         seed: of every draw.
     """
 
@@ -70,9 +71,11 @@ class Discovery:
         draw: Callable[[np.random.Generator], Matrix],
         *,
         limit: int = 3000,
+        budget: int = 3000,
         seed: int = 0,
     ) -> None:
-        self.decisions, self.measure, self.draw, self.limit = decisions, measure, draw, limit
+        self.decisions, self.measure, self.draw = decisions, measure, draw
+        self.limit, self.budget = limit, budget
         self.rng = np.random.default_rng([seed, len(decisions)])
         self.rows: list[list[int]] = []
         self.seen: list[dict[Part, Amounts]] = []
@@ -346,6 +349,11 @@ class Discovery:
             new = [key not in entries and (place, key) not in self.impossible for key in keys]
             if any(new):
                 missing[place] = rows[new]
+        largest = max(missing, key=lambda place: len(missing[place]), default=None)
+        if largest is not None and self.measured + len(missing[largest]) > self.budget:
+            part = representatives[largest]
+            self._give_up(part[0], f"{part[1]} alone needs {len(missing[largest])} more architectures to be measured")
+            return self._missing()
         return missing
 
     def _all(self, place: Place) -> Matrix:
