@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from nasengine.errors import InputError, RunError
 from nasengine.runs import canonical_records
 from nasengine.search.api import trained
 from nasengine.search.events import PhaseSkipped, RunEnded, SearchProgress, TrainingEnded, TrainingProgress
-from tests.search.small import quick_search, quick_strategy, small_space
+from tests.search.small import STRATEGY, quick_search, quick_strategy, small_space
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +109,94 @@ def test_a_run_that_is_done_is_not_run_again(finished):
     assert before == after
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_worker_processes_find_what_this_process_finds(finished, tmp_path, workers):
+def test_two_worker_processes_find_what_this_process_finds(finished, tmp_path):
+    run, _ = finished
+    text = STRATEGY.partition("  - retrain")[0]
+    assert canonical(quick_search(tmp_path / "run", text=text, executor="local", workers=2)) == canonical(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_whole_run_with_worker_processes_measures_what_this_process_measures(finished, tmp_path, workers):
     run, _ = finished
     other = quick_search(tmp_path / "run", executor="local", workers=workers)
     assert canonical(other) == canonical(run)
     assert [record.measurements for record in other.retrained] == [record.measurements for record in run.retrained]
+
+
+PLUGIN = """
+from dataclasses import dataclass
+
+from nasengine.algorithms import Algorithm
+from nasengine.records import Candidate, Result
+
+
+class Last(Algorithm):
+    \"\"\"Proposes the last architectures of a space first.\"\"\"
+
+    def ask(self, trial_number):
+        rows = list(self.domain.enumerate())
+        return Candidate(rows[-1 - trial_number]) if trial_number < len(rows) else None
+
+
+class Counter:
+    metrics = {"accuracy": "maximize"}
+
+    def evaluate(self, jobs):
+        for job in jobs:
+            yield Result(job.trial, "completed", {"accuracy": 1 - job.trial / 10})
+
+
+@dataclass(frozen=True)
+class Counting:
+    needs_budget = False
+
+    def evaluator(self, inputs):
+        return Counter()
+
+
+NASENGINE = {"algorithm": {"last": Last}, "evaluator": {"counting": Counting}}
+"""
+
+
+def test_a_plug_in_brings_an_algorithm_and_an_evaluator_and_is_loaded_again_on_resuming(tmp_path):
+    (tmp_path / "my_search.py").write_text(PLUGIN)
+    code = f"""
+import json
+import sys
+import nasengine as nas
+from nasengine.runs import read_journal
+from tests.search.small import small_space
+
+strategy = {{
+    "objectives": {{"accuracy": "maximize"}},
+    "data": {{"name": "synthetic"}},
+    "phases": [{{"search": {{"algorithm": "last", "evaluator": "counting"}}}}],
+}}
+path = {str(tmp_path)!r}
+if sys.argv[1] == "begin":
+    open(path + "/mine.yaml", "w").write(json.dumps(strategy))
+
+    def stop(event):
+        if event.to_json().get("ended") == 3:
+            raise KeyboardInterrupt
+
+    try:
+        nas.search(small_space(), path + "/mine.yaml", run=path + "/run", plugins=["my_search"], on_event=stop)
+    except KeyboardInterrupt:
+        print("interrupted")
+else:
+    run = nas.resume(path + "/run")
+    print(len(run.trials), run.best.trial.number, list(run.trials[0].measurements))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    said = [
+        subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=False, env=environment)
+        for word in ("begin", "resume")
+    ]
+    assert [done.stdout.strip() for done in said] == ["interrupted", "8 0 ['accuracy']"], (
+        said[0].stderr + said[1].stderr
+    )
 
 
 @pytest.mark.parametrize("stop_at", ["search", "retrain"])
