@@ -1,4 +1,4 @@
-"""Run with a fresh interpreter, never imported: loads an exported folder where nasengine does not exist.
+"""Run by a fresh interpreter: loads an exported folder where nasengine does not exist.
 
     python -I clean_room.py FOLDER PROBE ANSWER [ONNX]
 
@@ -35,7 +35,6 @@ def main(folder: str, probe: str, answer: str, onnx: str = "") -> None:
     sys.meta_path.insert(0, Absent(os.environ.get("NASENGINE_ABSENT", "nasengine").split(",")))
     import torch
     from safetensors.torch import load_file, save_file
-    from torch.utils.flop_counter import FlopCounterMode
 
     torch.set_num_threads(1)
     specification = importlib.util.spec_from_file_location("model", os.path.join(folder, "model.py"))
@@ -47,13 +46,9 @@ def main(folder: str, probe: str, answer: str, onnx: str = "") -> None:
 
     network = model.load()
     images = load_file(probe)["images"]  # (N, C, H, W)
-    answers = {}
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        answers["scores"] = network(images)
-    figures = {
-        "params": str(sum(parameter.numel() for parameter in network.parameters())),
-        "macs": str(counter.get_total_flops() // 2 // len(images)),
-    }
+    scores, params, macs = measure(network, images)
+    answers = {"scores": scores}
+    figures = {"params": str(params), "macs": str(macs)}
     if onnx:
         try:
             answers |= run_onnx(network, images, onnx)
@@ -61,6 +56,31 @@ def main(folder: str, probe: str, answer: str, onnx: str = "") -> None:
             cause = error.__cause__ or error
             figures["onnx_error"] = f"{type(cause).__name__}: {str(cause).strip()}".split("\n")[0][:300]
     save_file({name: tensor.contiguous() for name, tensor in answers.items()}, answer, metadata=figures)
+
+
+def measure(network: Any, images: Any) -> tuple[Any, int, int]:
+    """Scores, parameters, and multiply-accumulates for one image by torch's own formulas (two operations each).
+
+    Not by FlopCounterMode, which imports the compiler first: as long as the rest of a proof takes.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    operations = 0
+
+    class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal operations
+            output = function(*args, **(kwargs or {}))
+            formula = flop_registry.get(function.overloadpacket)
+            if formula is not None:
+                operations += formula(*args, **(kwargs or {}), out_val=output)
+            return output
+
+    with torch.no_grad(), Count():  # type: ignore[no-untyped-call]
+        scores = network(images)
+    return scores, sum(parameter.numel() for parameter in network.parameters()), operations // 2 // len(images)
 
 
 def run_onnx(network: Any, images: Any, path: str) -> dict[str, Any]:

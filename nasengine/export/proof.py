@@ -6,7 +6,6 @@ ONNX orders sums differently), parameters and multiply-accumulates not at all.
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 import subprocess
 import sys
@@ -20,9 +19,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from nasengine.errors import ExportError
+from nasengine.export import clean_room
 
 IMAGES = 4
 TOLERANCE = 1e-5  # of the largest score; both sides run the same float32 kernels
@@ -84,13 +83,13 @@ def prove(
 
 
 def _measure(network: nn.Module, images: Tensor) -> tuple[Tensor, int, int]:
-    """Scores, parameters and MACs for one image; MACs as torch counts them: two operations each."""
+    """Scores, parameters and MACs for one image of the trained network, as the clean room measures them."""
     was_training = network.training
     network.eval()
-    with torch.no_grad(), _one_thread(), FlopCounterMode(display=False) as counter:
-        scores = network(images)
+    with _one_thread():
+        measured: tuple[Tensor, int, int] = clean_room.measure(network, images)
     network.train(was_training)
-    return scores, sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2 // len(images)
+    return measured
 
 
 @contextmanager
@@ -110,19 +109,13 @@ def _run_clean(arguments: list[str], absent: Iterable[str]) -> None:
         "OMP_NUM_THREADS": "1",
         "NASENGINE_ABSENT": ",".join(["nasengine", *absent]),
     }
-    script = importlib.resources.files("nasengine.export") / "clean_room.py"
-    with importlib.resources.as_file(script) as path:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-I", "-B", "-W", "ignore", str(path), *arguments],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=TIME_LIMIT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ExportError(f"the exported files gave no answer within {TIME_LIMIT_S} s") from error
+    command = [sys.executable, "-I", "-B", "-W", "ignore", clean_room.__file__, *arguments]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"the exported files gave no answer within {TIME_LIMIT_S} s") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise ExportError(f"the exported files do not run where nasengine is absent: {last}") from RuntimeError(

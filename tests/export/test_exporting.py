@@ -240,6 +240,7 @@ def test_without_the_extra_onnx_the_rest_is_exported_and_the_note_says_how_to_ge
     assert "pip install" in (exported.folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_difference_raises_and_leaves_nothing(
     tmp_path: Path, trained: Train, without_onnx: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +288,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path, trained: Tr
 
 
 def test_the_proof_sees_other_macs_and_files_that_need_nasengine(
-    tmp_path: Path, trained: Train, without_onnx: None
+    tmp_path: Path, trained: Train, believed: None
 ) -> None:
     folder = export(trained(RESIDUAL), tmp_path / "best").folder
     text = (folder / "model.py").read_text()
