@@ -15,11 +15,11 @@ from nasengine.build.shapes import Shape
 from nasengine.build.types import parameters
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
-from nasengine.space.calls import check_call
 from nasengine.space.filling import Call, Filled
 from nasengine.space.holes import ListOf, MapOf, Node, Value
+from nasengine.space.language.calls import check_call
+from nasengine.space.language.yaml import YamlMapping, from_plain
 from nasengine.space.space import SearchSpace
-from nasengine.space.yaml import YamlMapping, from_plain
 
 
 def build(

@@ -114,8 +114,8 @@ def kind_of(file: str) -> Kind:
         InputError: there is no such file or name, or it is no YAML.
     """
     from nasengine.space import shipped
+    from nasengine.space.language.yaml import YamlMapping, parse_yaml, read_text
     from nasengine.space.loading import find_file
-    from nasengine.space.yaml import YamlMapping, parse_yaml, read_text
 
     if file in shipped("strategies") and file not in shipped("search_spaces"):
         return "strategy"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -145,17 +145,28 @@ def cost(
 
 
 @guarded
-def schema() -> None:
-    """Print the JSON Schema of space files.
+def schema(
+    of: Annotated[
+        Literal["space", "strategy"], typer.Argument(metavar="[space|strategy]", help="Of which files.")
+    ] = "space",
+) -> None:
+    """Print the JSON Schema of space or strategy files.
 
     An editor that knows it completes and checks the YAML as you type.
 
     \b
     nasengine schema > space.schema.json
+    nasengine schema strategy > strategy.schema.json
     """
-    from nasengine.space.schema import space_schema
+    if of == "strategy":
+        from nasengine.search.schema import strategy_schema
 
-    say(json.dumps(space_schema(), indent=2, ensure_ascii=False))
+        found = strategy_schema()
+    else:
+        from nasengine.space.language.schema import space_schema
+
+        found = space_schema()
+    say(json.dumps(found, indent=2, ensure_ascii=False))
 
 
 def read_architecture(space: Any, text: str) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from nasengine.errors import InputError, Problem
 from nasengine.search.forms import WRONG, Form, Number, Reader, Schema, described, shown
 from nasengine.search.settings import Budget
-from nasengine.space.yaml import YamlMapping, YamlNode
+from nasengine.space.language.yaml import YamlMapping, YamlNode
 
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
 

@@ -15,8 +15,8 @@ from typing import Any
 from nasengine.errors import nearest, one_of
 from nasengine.search.forms import WRONG, Form, Reader, Schema, described, plain_value, shown
 from nasengine.search.settings import Component
-from nasengine.space.calls import check_call
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar
+from nasengine.space.language.calls import check_call
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar
 
 ROLES = ("augmentation", "loss", "optimizer", "sampler", "schedule")  # arguments that are components; also their kind
 

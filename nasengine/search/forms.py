@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from nasengine.errors import Mark, nearest, one_of
 from nasengine.search.settings import OVERRIDE
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 from nasengine.space.problems import Problems
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 WRONG: Final[Any] = object()  # read() noted a problem; there is no value
 

@@ -33,7 +33,7 @@ from nasengine.search.forms import (
     shown,
 )
 from nasengine.search.settings import Component, EvaluatorSettings
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 
 @dataclass(frozen=True, slots=True)

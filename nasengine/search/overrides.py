@@ -17,7 +17,7 @@ from nasengine.search.components import settings_of
 from nasengine.search.forms import Reader
 from nasengine.search.grammar import EVALUATOR, KINDS, PHASES
 from nasengine.search.settings import OVERRIDE
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence, parse_yaml
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence, parse_yaml
 
 _TOP = ("name", "about", "source", "data", "objectives", "lag")
 _ASSIGNMENT = re.compile(r"\s*([^=\s]+?)\s*=(.*)", re.DOTALL)

@@ -24,7 +24,7 @@ from nasengine.runs.files import write_atomically
 from nasengine.search.settings import Strategy
 from nasengine.search.strategy import strategy_from_mapping
 from nasengine.space import SearchSpace, space_from_mapping
-from nasengine.space.yaml import parse_document, plain, read_text, resolve_scalar
+from nasengine.space.language.yaml import parse_document, plain, read_text, resolve_scalar
 
 NAME = "run.yaml"
 FORMAT = 1

@@ -30,8 +30,7 @@ from nasengine.search.settings import (
     Strategy,
 )
 from nasengine.search.tables import PLAIN_TRAINER, built_tables
-from nasengine.space.loading import find_file
-from nasengine.space.yaml import (
+from nasengine.space.language.yaml import (
     YamlFile,
     YamlMapping,
     YamlNode,
@@ -41,6 +40,7 @@ from nasengine.space.yaml import (
     parse_yaml,
     read_text,
 )
+from nasengine.space.loading import find_file
 
 _TOP = ("name", "about", "source", "data", "objectives", "lag", "phases")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")

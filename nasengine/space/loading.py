@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nasengine.errors import InputError, Mark, Problem
-from nasengine.space.grammar import read_space
-from nasengine.space.parsing import find_file, parse_space, shipped
+from nasengine.space.language.grammar import read_space
+from nasengine.space.language.parsing import find_file, parse_space, shipped
+from nasengine.space.language.yaml import from_plain, read_text
 from nasengine.space.space import SearchSpace
-from nasengine.space.yaml import from_plain, read_text
 
 __all__ = ["find_file", "load_space", "parse_space", "shipped", "space_from_mapping"]
 

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from nasengine.errors import InputError, Problem, one_of
 from nasengine.registry import look_up
-from nasengine.space.calls import check_call
-from nasengine.space.yaml import YamlMapping, from_plain
+from nasengine.space.language.calls import check_call
+from nasengine.space.language.yaml import YamlMapping, from_plain
 
 Made = TypeVar("Made")
 

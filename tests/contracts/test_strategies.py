@@ -7,7 +7,7 @@ import nasengine as nas
 from nasengine.search.settings import RetrainPhase, SearchPhase
 from nasengine.search.strategy import check_strategy, load_strategy
 from nasengine.space import shipped
-from nasengine.space.yaml import parse_document, plain
+from nasengine.space.language.yaml import parse_document, plain
 from tests.search.small import small_space
 
 NAMES = sorted(shipped("strategies"))

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from nasengine.search.schema import strategy_schema
 from nasengine.search.strategy import check_strategy
 from nasengine.space import shipped
-from nasengine.space.yaml import parse_yaml, plain
+from nasengine.space.language.yaml import parse_yaml, plain
 
 SKETCH = Path(__file__).parent / "sketch.yaml"
 VALIDATOR = Draft202012Validator(strategy_schema())

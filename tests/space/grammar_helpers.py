@@ -8,7 +8,7 @@ import pytest
 
 from nasengine.errors import InputError, Problem
 from nasengine.space.holes import MapOf, Node, SpaceTree
-from nasengine.space.parsing import parse_space
+from nasengine.space.language.parsing import parse_space
 
 FILE = "space.yaml"
 HEAD = "name: small\ntask: {kind: image_classification, input: [3, 32, 32], classes: 10}\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nasengine.errors import InputError
-from nasengine.space import parsing
+from nasengine.space.language import parsing
 from nasengine.space.loading import find_file, load_space, parse_space, shipped, space_from_mapping
 
 EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.yaml"))

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from nasengine.space.grammar_counts import most
 from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Range, Repeat, SpaceTree, Subset, Use
+from nasengine.space.language.grammar_counts import most
 from nasengine.space.problems import Problems
 
 MAX_EXPANDED = 200_000

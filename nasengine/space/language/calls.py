@@ -18,7 +18,6 @@ from pathlib import PurePath
 from typing import Any, Literal, Union, get_args, get_origin
 
 from nasengine.errors import Mark, Problem, nearest, one_of
-from nasengine.space.checks import describe
 from nasengine.space.holes import (
     Choice,
     ListOf,
@@ -33,7 +32,8 @@ from nasengine.space.holes import (
     Use,
     Value,
 )
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
+from nasengine.space.language.checks import describe
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 AnyNode = Node | YamlNode
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from nasengine.space.checks import NAME
-from nasengine.space.grammar import KEYS
-from nasengine.space.grammar_options import MAX_OPTIONS
-from nasengine.space.grammar_proxy import INPUTS, JOINS, OPERATIONS, PROXY_TYPES
-from nasengine.space.grammar_quantization import SCOPES
-from nasengine.space.grammar_relations import ORDERS
 from nasengine.space.holes import HOLE_WORDS
+from nasengine.space.language.checks import NAME
+from nasengine.space.language.grammar import KEYS
+from nasengine.space.language.grammar_options import MAX_OPTIONS
+from nasengine.space.language.grammar_proxy import INPUTS, JOINS, OPERATIONS, PROXY_TYPES
+from nasengine.space.language.grammar_quantization import SCOPES
+from nasengine.space.language.grammar_relations import ORDERS
 
 Schema: TypeAlias = dict[str, Any]
 

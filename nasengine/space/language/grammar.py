@@ -10,18 +10,18 @@ import difflib
 from collections.abc import Mapping
 
 from nasengine.errors import Mark
-from nasengine.space.checks import Checks
-from nasengine.space.expansion import check_expansion
-from nasengine.space.grammar_known import read_known
-from nasengine.space.grammar_nodes import NodeReader
-from nasengine.space.grammar_proxy import check_proxy
-from nasengine.space.grammar_quantization import read_quantization
-from nasengine.space.grammar_relations import read_constraints, read_relations
-from nasengine.space.grammar_task import read_task
 from nasengine.space.holes import Choice, MapOf, Node, SpaceTree, Use, Value
-from nasengine.space.let import LetEntries, read_let
+from nasengine.space.language.checks import Checks
+from nasengine.space.language.expansion import check_expansion
+from nasengine.space.language.grammar_known import read_known
+from nasengine.space.language.grammar_nodes import NodeReader
+from nasengine.space.language.grammar_proxy import check_proxy
+from nasengine.space.language.grammar_quantization import read_quantization
+from nasengine.space.language.grammar_relations import read_constraints, read_relations
+from nasengine.space.language.grammar_task import read_task
+from nasengine.space.language.let import LetEntries, read_let
+from nasengine.space.language.yaml import YamlMapping, YamlNode, plain
 from nasengine.space.problems import Problems
-from nasengine.space.yaml import YamlMapping, YamlNode, plain
 
 ROOTS = ("network", "proxy")
 KEYS = (

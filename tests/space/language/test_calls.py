@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, NewType, Optional, Protocol, TypeVar
 import pytest
 
 from nasengine.errors import Problem
-from nasengine.space.calls import check_call, describe_kind
 from nasengine.space.holes import MapOf
-from nasengine.space.parsing import parse_space
-from nasengine.space.yaml import YamlMapping, parse_document
+from nasengine.space.language.calls import check_call, describe_kind
+from nasengine.space.language.parsing import parse_space
+from nasengine.space.language.yaml import YamlMapping, parse_document
 from tests.space.grammar_helpers import FILE, around
 
 Width = NewType("Width", int)

@@ -7,9 +7,9 @@ import textwrap
 
 import pytest
 
-from nasengine.space.grammar_relations import ORDERS
 from nasengine.space.holes import HOLE_WORDS
-from nasengine.space.parsing import parse_space
+from nasengine.space.language.grammar_relations import ORDERS
+from nasengine.space.language.parsing import parse_space
 from nasengine.space.space import SearchSpace
 from tests.conftest import REPOSITORY
 from tests.space.grammar_helpers import HEAD

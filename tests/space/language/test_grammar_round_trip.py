@@ -27,8 +27,8 @@ from nasengine.space.holes import (
     Use,
     Value,
 )
-from nasengine.space.parsing import parse_space
-from nasengine.space.schema import space_schema
+from nasengine.space.language.parsing import parse_space
+from nasengine.space.language.schema import space_schema
 from nasengine.space.space import SearchSpace
 
 VALIDATOR = jsonschema.Draft202012Validator(space_schema())

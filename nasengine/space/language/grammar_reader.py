@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection
 
 from nasengine.records import canonical_json
-from nasengine.space.checks import Checks
 from nasengine.space.holes import Node
+from nasengine.space.language.checks import Checks
+from nasengine.space.language.yaml import YamlNode
 from nasengine.space.problems import Problems
-from nasengine.space.yaml import YamlNode
 
 PATH = re.compile(r"[^.\s]+(\.[^.\s]+)*")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nasengine.space.grammar_options import MAX_OPTIONS
-from nasengine.space.grammar_reader import Reader, label_text
 from nasengine.space.holes import Choice, Range, Repeat, Use, Value
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
+from nasengine.space.language.grammar_options import MAX_OPTIONS
+from nasengine.space.language.grammar_reader import Reader, label_text
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 MAX_COPIES = 1_000  # of one repeat
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasengine.errors import InputError, Problem
-from nasengine.space import yaml as marked
-from nasengine.space.yaml import (
+from nasengine.space.language import yaml as marked
+from nasengine.space.language.yaml import (
     MAX_DEPTH,
     MAX_NODES,
     YamlMapping,
@@ -28,7 +28,7 @@ from nasengine.space.yaml import (
     resolve_scalar,
 )
 
-EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
 SHIPPED = sorted(path for folder in ("search_spaces", "strategies") for path in Path(folder).glob("*.yaml"))
 
 

@@ -18,8 +18,7 @@ from typing import Any
 import yaml
 
 from nasengine.errors import InputError, Mark, Problem, nearest
-from nasengine.space.problems import Problems
-from nasengine.space.yaml_nodes import (
+from nasengine.space.language.yaml_nodes import (
     MAX_DEPTH,
     MAX_NODES,
     YamlMapping,
@@ -30,7 +29,8 @@ from nasengine.space.yaml_nodes import (
     plain,
     walk,
 )
-from nasengine.space.yaml_scalars import Scalar, resolve_scalar
+from nasengine.space.language.yaml_scalars import Scalar, resolve_scalar
+from nasengine.space.problems import Problems
 
 __all__ = [
     "MAX_CHARACTERS",

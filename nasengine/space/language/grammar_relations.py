@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nasengine.space.checks import Checks
-from nasengine.space.grammar_reader import PATH
 from nasengine.space.holes import Bound, Relation
-from nasengine.space.yaml import YamlMapping, YamlNode
+from nasengine.space.language.checks import Checks
+from nasengine.space.language.grammar_reader import PATH
+from nasengine.space.language.yaml import YamlMapping, YamlNode
 
 ORDERS = ("increasing", "not_decreasing", "decreasing", "not_increasing", "equal")
 

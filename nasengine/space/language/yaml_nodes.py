@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from nasengine.errors import InputError, Mark, Problem
-from nasengine.space.yaml_scalars import Scalar
+from nasengine.space.language.yaml_scalars import Scalar
 
 MAX_NODES = 50_000  # of a document, every alias counted as the copy it is
 MAX_DEPTH = 60

@@ -11,14 +11,14 @@ import pytest
 
 from nasengine.errors import InputError, Problem
 from nasengine.search.strategy import parse_strategy
+from nasengine.space.language.parsing import parse_space
+from nasengine.space.language.schema import space_schema
+from nasengine.space.language.yaml import parse_document, plain
 from nasengine.space.loading import shipped, space_from_mapping
-from nasengine.space.parsing import parse_space
-from nasengine.space.schema import space_schema
 from nasengine.space.space import SearchSpace
-from nasengine.space.yaml import parse_document, plain
 from tests.space.mutations import mutate
 
-SPACES = [*sorted((Path(__file__).parent / "examples").glob("*.yaml")), *shipped("search_spaces").values()]
+SPACES = [*sorted((Path(__file__).parent.parent / "examples").glob("*.yaml")), *shipped("search_spaces").values()]
 STRATEGIES = list(shipped("strategies").values())
 SPACE_FILES, STRATEGY_FILES = 800, 200
 PARTS = 8

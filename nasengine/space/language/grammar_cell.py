@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nasengine.errors import Mark, nearest
-from nasengine.space.grammar_reader import Reader
 from nasengine.space.holes import MapOf, Node
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar
+from nasengine.space.language.grammar_reader import Reader
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar
 
 MAX_CELL_NODES = 64
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nasengine.errors import Mark
-from nasengine.space.checks import Checks
 from nasengine.space.holes import KnownEntry
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, plain
+from nasengine.space.language.checks import Checks
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, plain
 
 
 def read_known(node: YamlNode, checks: Checks) -> dict[str, KnownEntry]:

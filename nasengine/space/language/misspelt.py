@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from nasengine.space.yaml import YamlMapping, YamlSequence
+from nasengine.space.language.yaml import YamlMapping, YamlSequence
 
 # hole -> the keys that may stand beside it, those that must, and whether its value is a list or mapping
 _SHAPES: dict[str, tuple[frozenset[str], frozenset[str], bool]] = {

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasengine.errors import InputError
-from nasengine.space.extends import MAX_CHAIN, merge
 from nasengine.space.holes import Choice, MapOf, Range, SpaceTree
-from nasengine.space.parsing import parse_space
-from nasengine.space.yaml import from_plain, plain
+from nasengine.space.language.extends import MAX_CHAIN, merge
+from nasengine.space.language.parsing import parse_space
+from nasengine.space.language.yaml import from_plain, plain
 
 BASE = """\
 name: base

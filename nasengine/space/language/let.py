@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nasengine.errors import Mark, nearest, one_of
-from nasengine.space.checks import NAME, Checks
 from nasengine.space.holes import HOLE_WORDS
+from nasengine.space.language.checks import NAME, Checks
+from nasengine.space.language.yaml import MAX_DEPTH, MAX_NODES, YamlMapping, YamlNode, YamlScalar, YamlSequence, walk
 from nasengine.space.problems import Problems
-from nasengine.space.yaml import MAX_DEPTH, MAX_NODES, YamlMapping, YamlNode, YamlScalar, YamlSequence, walk
 
 MAX_SHOWN = 8  # names of a circle in a message
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from nasengine.errors import nearest
-from nasengine.space.grammar_counts import read_count
-from nasengine.space.grammar_reader import Reader
 from nasengine.space.holes import Choice, Range, Scalar, Task, Value
-from nasengine.space.yaml import YamlNode, YamlScalar, YamlSequence
+from nasengine.space.language.grammar_counts import read_count
+from nasengine.space.language.grammar_reader import Reader
+from nasengine.space.language.yaml import YamlNode, YamlScalar, YamlSequence
 
 _Shape: TypeAlias = tuple[int, Value | Choice | Range, Value | None]  # channels, height, width
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nasengine.errors import nearest, one_of
-from nasengine.space.checks import describe
 from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Range, Repeat, SameAs, Subset, Use, Value
+from nasengine.space.language.checks import describe
 from nasengine.space.problems import Problems
 
 INPUTS = ("activation", "gradient", "virtual_gradient", "weight")

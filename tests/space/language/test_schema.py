@@ -11,15 +11,15 @@ import pytest
 import yaml
 
 from nasengine.errors import InputError
+from nasengine.space.language.parsing import parse_space
+from nasengine.space.language.schema import space_schema
+from nasengine.space.language.yaml import parse_document, plain
 from nasengine.space.loading import shipped
-from nasengine.space.parsing import parse_space
-from nasengine.space.schema import space_schema
-from nasengine.space.yaml import parse_document, plain
 from tests.space.grammar_helpers import around
 
 SCHEMA = space_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-FILES = [*sorted((Path(__file__).parent / "examples").glob("*.yaml")), *shipped("search_spaces").values()]
+FILES = [*sorted((Path(__file__).parent.parent / "examples").glob("*.yaml")), *shipped("search_spaces").values()]
 
 
 def accepts(text: str) -> bool:

@@ -12,8 +12,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nasengine.errors import InputError, Mark, nearest, one_of
+from nasengine.space.language.yaml import (
+    MAX_DEPTH,
+    MAX_NODES,
+    YamlMapping,
+    YamlNode,
+    YamlScalar,
+    parse_document,
+    read_text,
+)
 from nasengine.space.problems import Problems
-from nasengine.space.yaml import MAX_DEPTH, MAX_NODES, YamlMapping, YamlNode, YamlScalar, parse_document, read_text
 
 MAX_CHAIN = 16
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 
 from nasengine.errors import Mark
-from nasengine.space.grammar_reader import Reader, label_text
 from nasengine.space.holes import HOLE_WORDS, Choice, Node, QuantizationRule, Value
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, walk
+from nasengine.space.language.grammar_reader import Reader, label_text
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, walk
 
 KEYS = ("at", "per", "format", "weight_format", "activation_format", "weights", "activations")
 SCOPES = ("choice", "layer", "block", "network")

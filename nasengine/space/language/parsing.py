@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from nasengine.errors import InputError, Problem, nearest, one_of
-from nasengine.space.extends import resolve_extends
-from nasengine.space.grammar import read_space
 from nasengine.space.holes import SpaceTree
-from nasengine.space.yaml import parse_document
+from nasengine.space.language.extends import resolve_extends
+from nasengine.space.language.grammar import read_space
+from nasengine.space.language.yaml import parse_document
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent.parent.parent
 
 
 def shipped(kind: Literal["search_spaces", "strategies"]) -> dict[str, Path]:

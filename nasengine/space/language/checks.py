@@ -24,8 +24,8 @@ from nasengine.space.holes import (
     Use,
     Value,
 )
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 from nasengine.space.problems import Problems
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+-]*")
 

@@ -6,10 +6,10 @@ import math
 from typing import TypeAlias
 
 from nasengine.errors import Mark, nearest, one_of
-from nasengine.space.checks import NAME, describe
-from nasengine.space.grammar_reader import Reader, label_text
 from nasengine.space.holes import HOLE_WORDS, Choice, Option, Scalar, Subset
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence, resolve_scalar
+from nasengine.space.language.checks import NAME, describe
+from nasengine.space.language.grammar_reader import Reader, label_text
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence, resolve_scalar
 
 MAX_OPTIONS = 32_767  # of one decision: an encoded architecture stores the index of an option in 16 bits
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from nasengine.errors import InputError
-from nasengine.space.expansion import MAX_EXPANDED
-from nasengine.space.grammar_proxy import OPERATIONS
 from nasengine.space.holes import Choice, ListOf, MapOf, Range, Value
+from nasengine.space.language.expansion import MAX_EXPANDED
+from nasengine.space.language.grammar_proxy import OPERATIONS
+from nasengine.space.language.parsing import parse_space
 from nasengine.space.loading import load_space
-from nasengine.space.parsing import parse_space
 from tests.space.grammar_helpers import FILE, HEAD, around, only_problem, problems, tree
 
-EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

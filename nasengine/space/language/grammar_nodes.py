@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from nasengine.errors import nearest, one_of
-from nasengine.space.grammar_cell import read_cell
-from nasengine.space.grammar_counts import read_range, read_repeat
-from nasengine.space.grammar_options import read_choice, read_subset
-from nasengine.space.grammar_reader import PATH, Reader
 from nasengine.space.holes import HOLE_WORDS, ListOf, MapOf, Maybe, Node, SameAs, Use, Value
-from nasengine.space.misspelt import misspelt_hole
+from nasengine.space.language.grammar_cell import read_cell
+from nasengine.space.language.grammar_counts import read_range, read_repeat
+from nasengine.space.language.grammar_options import read_choice, read_subset
+from nasengine.space.language.grammar_reader import PATH, Reader
+from nasengine.space.language.misspelt import misspelt_hole
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 from nasengine.space.problems import Problems
-from nasengine.space.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 BESIDE: Mapping[str, tuple[str, ...]] = {"choice": ("weights",), "repeat": ("of",)}
 
