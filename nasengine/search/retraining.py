@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -252,6 +253,8 @@ def append_result(run: Path, record: Retrained) -> None:
     torn = b"\n" if whole and not whole.endswith(b"\n") else b""  # a kill cut the last line: close it
     with path.open("ab") as file:
         file.write(torn + canonical_json(record.to_json()).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_results(run: Path, phase: str) -> list[Retrained]:

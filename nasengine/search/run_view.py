@@ -10,11 +10,12 @@ from typing import Any
 
 from nasengine.errors import InputError, Problem, RunError
 from nasengine.evaluators import load_plugins
-from nasengine.objectives import pareto_front, rank_trials
+from nasengine.objectives import pareto_front
 from nasengine.records import Architecture, Trial
 from nasengine.runs import JOURNAL_NAME, Contents, RunStatus, read_journal, status
 from nasengine.search.retraining import RESULTS, Retrained, Spread, read_results, spreads
 from nasengine.search.run_file import RunSettings, read_run_file, settings_of_run
+from nasengine.search.searching import best_first
 from nasengine.search.settings import RetrainPhase, SearchPhase, Strategy
 from nasengine.space import SearchSpace
 
@@ -113,8 +114,8 @@ class Run:
 
     @property
     def ranked(self) -> tuple[Trial, ...]:
-        """The completed trials, best first, each architecture once."""
-        return tuple(rank_trials(self.trials, self.strategy.objectives))
+        """The completed trials, best first, each architecture once: what a retrain phase takes the first of."""
+        return tuple(best_first(self.trials, self.strategy.objectives))
 
     @property
     def front(self) -> tuple[Trial, ...]:

@@ -18,7 +18,7 @@ from nasengine.costs.pricing import Pricer
 from nasengine.errors import InputError
 from nasengine.evaluators import make_evaluator
 from nasengine.execution import Executor, InProcess, LocalPool, MakeEvaluator
-from nasengine.objectives import Constraint, Objective, ParetoFront, rank_trials
+from nasengine.objectives import Constraint, Objective, ParetoFront, losses, rank_trials
 from nasengine.records import Architecture, Trial, canonical_json
 from nasengine.runs import Journal, write_atomically
 from nasengine.search.board import Board
@@ -74,7 +74,7 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
             on_event=watch,
             phase=phase.name,
         )
-    ranked = rank_trials(outcome.trials, strategy.objectives)
+    ranked = best_first(outcome.trials, strategy.objectives)
     write_ranking(ranking, ranked)
     on_event(PhaseEnded(phase.name, outcome.elapsed_s, summary(outcome, ranked, strategy.objectives)))
 
@@ -201,6 +201,20 @@ def make_executor(settings: RunSettings, make: MakeEvaluator) -> Executor:
     if settings.executor == "in_process":
         return InProcess(make)
     return LocalPool(make, workers=settings.workers, timeout_s=settings.trial_seconds, threads=settings.threads)
+
+
+def best_first(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[Trial]:
+    """The completed trials in the order of `rank_trials`, save that the best by the first objective leads.
+
+    With several objectives the ends of the front come first in any case; which of them is "the best" is for the order
+    of the objectives to say.
+    """
+    ranked = rank_trials(trials, objectives)
+    if ranked:
+        ranked.insert(
+            0, ranked.pop(ranked.index(min(ranked, key=lambda trial: losses(trial.measurements, objectives))))
+        )
+    return ranked
 
 
 def write_ranking(path: Path, ranked: Iterable[Trial]) -> None:

@@ -14,7 +14,7 @@ import nasengine as nas
 from nasengine.errors import InputError, RunError
 from nasengine.runs import canonical_records
 from nasengine.search.api import trained
-from nasengine.search.events import PhaseSkipped, RunEnded, SearchProgress, TrainingEnded, TrainingProgress
+from nasengine.search.events import Note, PhaseSkipped, RunEnded, SearchProgress, TrainingEnded, TrainingProgress
 from tests.search.small import STRATEGY, quick_search, quick_strategy, small_space
 
 
@@ -303,6 +303,9 @@ phases:
     )
     assert run.best.trial in front
     assert run.best.weights is None
+    most = max(trial.measurements["accuracy"] for trial in run.trials)
+    assert run.ranked[0].measurements["accuracy"] == most
+    assert sorted(trial.number for trial in run.ranked) == [trial.number for trial in run.trials]
 
 
 def test_a_phase_starts_from_the_weights_and_networks_of_an_earlier_one(tmp_path):
@@ -327,6 +330,15 @@ phases:
     other = text.replace("name: base,", f"name: base, start: {run.folder}/base,")
     again = quick_search(tmp_path / "again", text=other)
     assert again.retrained[0].measurements != run.retrained[0].measurements
+
+
+def test_a_run_needs_no_tensorboard(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
+    events = []
+    run = quick_search(tmp_path / "run", text=STRATEGY.partition("  - retrain")[0], on_event=events.append)
+    assert len(run.trials) == 4
+    assert not (run.folder / "tensorboard").exists()
+    assert any("TensorBoard is not installed" in event.message for event in events if isinstance(event, Note))
 
 
 def test_short_options_are_overrides_of_the_search(tmp_path):
