@@ -160,6 +160,8 @@ class Bar(Lines):
         told = f"best {values(best, self.objectives)} (trial {best.number})" if best else ""
         left = time_left(progress)
         self._bar.update(self._task, best=told, left=f"{left} left" if left else "")
+        if progress.kind == "done":
+            self._bar.refresh()
         if progress.kind == "ended" and progress.trial is not None:
             is_best = best is not None and best.number == progress.trial.number and best.number != self._best
             if is_best or progress.trial.status == "failed":

@@ -101,8 +101,11 @@ def test_an_architecture_that_is_not_there_is_bad_input_and_known_ones_are_offer
     assert "best_of_36" in result.stderr
 
 
-def test_the_schema_is_json(nasengine) -> None:
-    assert "properties" in json.loads(nasengine("schema").stdout)
+def test_the_schemas_of_both_languages_are_json(nasengine) -> None:
+    space, strategy = (json.loads(nasengine("schema", kind).stdout) for kind in ("space", "strategy"))
+    assert "task" in space["properties"]
+    assert "phases" in strategy["properties"]
+    assert json.loads(nasengine("schema").stdout) == space
 
 
 def test_bounds_are_read_as_written() -> None:
