@@ -103,7 +103,7 @@ def test_an_architecture_that_is_not_there_is_bad_input_and_known_ones_are_offer
 
 def test_the_schemas_of_both_languages_are_json(nasengine) -> None:
     space, strategy = (json.loads(nasengine("schema", kind).stdout) for kind in ("space", "strategy"))
-    assert "task" in space["properties"]
+    assert "extends" in space["properties"]
     assert "phases" in strategy["properties"]
     assert json.loads(nasengine("schema").stdout) == space
 
