@@ -134,22 +134,27 @@ class Run:
     def best(self) -> Found:
         """The architecture that the run ends with.
 
-        Chosen by the search, never by the test part: the first of the last retrain phase that completed a training,
-        or without one the best completed trial.
+        Chosen by the search, never by the test part: the first that the last retrain phase trained of what the search
+        found; where no phase did, the best completed trial; where nothing was searched, the first that was trained.
 
         Raises:
             RunError: no trial has completed yet.
         """
         names = [phase.name for phase in self.strategy.phases if isinstance(phase, RetrainPhase)]
-        for name in reversed(names):
-            completed = [record for record in read_results(self.folder, name) if record.completed]
-            if completed:
-                first = min(completed, key=lambda record: (record.rank, record.repeat))
-                return self._found(first.architecture, first.trial, name)
+        completed = [record for name in reversed(names) for record in self._completed(name)]
+        searched = [record for record in completed if record.trial is not None]
         ranked = self.ranked
+        if searched or (completed and not ranked):
+            first = (searched or completed)[0]
+            return self._found(first.architecture, first.trial, first.phase)
         if not ranked:
             raise RunError(f"{self.folder} has found nothing yet: no trial has completed")
         return Found(self, ranked[0].architecture, ranked[0])
+
+    def _completed(self, phase: str) -> list[Retrained]:
+        """The trainings of a retrain phase that completed, best architecture and first seed first."""
+        records = [record for record in read_results(self.folder, phase) if record.completed]
+        return sorted(records, key=lambda record: (record.rank, record.repeat))
 
     def find(self, wanted: int | str | Mapping[str, Any]) -> Found:
         """An architecture of the run's space, with what the run knows of it.

@@ -49,6 +49,14 @@ def test_the_best_is_the_first_of_the_ranking_with_the_weights_of_its_first_seed
     assert best.measurements["accuracy"] == best.trial.measurements["accuracy"]
 
 
+def test_a_baseline_that_is_trained_last_is_not_the_best(tmp_path):
+    baseline = "  - retrain: {name: baseline, architecture: known.narrow, budget: {epochs: 1}}\n"
+    run = quick_search(tmp_path / "run", "search.budget.trials=2", "retrain.seeds=1", text=STRATEGY + baseline)
+    assert [record.phase for record in run.retrained][-1] == "baseline"
+    assert run.best.trial == run.ranked[0]
+    assert {record.phase for record in run.best.retrained} == {"retrain"}
+
+
 def test_two_seeds_give_a_mean_and_a_deviation(finished):
     run, _ = finished
     first, second = (record.measurements["test_loss"] for record in run.best.retrained)
