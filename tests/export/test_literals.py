@@ -55,6 +55,7 @@ def test_a_keyword_argument_that_is_no_name_is_passed_by_a_mapping() -> None:
 
 
 def test_what_is_written_is_what_ruff_would_write(tmp_path: Path) -> None:
+    pytest.importorskip("ruff", reason="needs the extra `dev`")
     wide = CallText("Wide", {f"argument_{n}": "'" * n for n in range(12)})
     values: list[object] = [wide, [wide, [1, 2], (3,), {}], {"key": wide, 'q"uote': [None] * 40}, (), [], {"a": ()}]
     values += [["x" * 108], ["x" * 109], ["x" * 110], *HOSTILE, CallText("Empty", {}), [CallText("Empty", {})] * 20]
