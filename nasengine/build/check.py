@@ -12,24 +12,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from nasengine.build.coverage import cover
-from nasengine.build.inference import INFERRED, Settings, infer
+from nasengine.build.inference import INFERRED, infer
 from nasengine.build.module_call import NodeError
 from nasengine.build.network import task_of
 from nasengine.build.shapes import Shape, write_shape
 from nasengine.build.types import look_up_type
 from nasengine.errors import InputError, Mark, Problem
 from nasengine.records import Architecture
-from nasengine.space.decisions import option_path
+from nasengine.space.decisions import option_path, shown
 from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Repeat, Subset
 from nasengine.space.language.calls import check_call
 from nasengine.space.problems import Problems
 from nasengine.space.space import SearchSpace
 
-EXPECTED_OUTPUT: dict[str, tuple[str, Callable[[Shape, Settings], Shape]]] = {
-    "image_classification": ("class scores", lambda shape, settings: (settings["classes"],)),
+# kind of a task -> the setting that says how large the output is, what that is, and its shape by input and setting
+EXPECTED_OUTPUT: dict[str, tuple[str, str, Callable[[Shape, int], Shape]]] = {
+    "image_classification": ("classes", "class scores", lambda shape, classes: (classes,)),
     "super_resolution": (
+        "scale",
         "an enlarged image",
-        lambda shape, settings: (shape[0], shape[1] * settings["scale"], shape[2] * settings["scale"]),
+        lambda shape, scale: (shape[0], shape[1] * scale, shape[2] * scale),
     ),
 }
 
@@ -42,13 +44,27 @@ def check_space(space: SearchSpace) -> list[Problem]:
     if space.tree.root_key != "network":
         return []
     problems = Problems(space.tree.lines)
-    found = [problem for name, node in space.tree.let.items() for problem in _check_node(node, f"let.{name}", space)]
+    found = _check_task(space)
+    found += [problem for name, node in space.tree.let.items() for problem in _check_node(node, f"let.{name}", space)]
     found += _check_node(space.tree.root, "network", space)
     # An alias stands at several paths; what is wrong with it is written once, and said of the first of them.
     problems.extend(list({(problem.mark, problem.expected): problem for problem in reversed(found)}.values())[::-1])
     if not problems:
         problems.extend(_check_shapes(space))
     return list(problems.found)
+
+
+def _check_task(space: SearchSpace) -> list[Problem]:
+    """A task whose kind fixes the shape of the output must say how large that is."""
+    task = space.task
+    if task is None or task.kind not in EXPECTED_OUTPUT:
+        return []
+    setting = EXPECTED_OUTPUT[task.kind][0]
+    value = task.settings.get(setting)
+    if type(value) is int and value > 0:
+        return []
+    found = f"task.{setting} is {shown(value)}" if setting in task.settings else f"the task has no {setting!r}"
+    return [Problem(found, task.mark, f"expected {setting}: an integer of at least 1")]
 
 
 def _check_node(node: Node, path: str, space: SearchSpace) -> list[Problem]:
@@ -128,8 +144,8 @@ def _try(space: SearchSpace, architecture: Architecture) -> Problem | None:
     assert filled.task is not None
     if filled.task.kind not in EXPECTED_OUTPUT:
         return None
-    what, expected = EXPECTED_OUTPUT[filled.task.kind]
-    wanted = expected(shape, settings)
+    setting, what, expected = EXPECTED_OUTPUT[filled.task.kind]
+    wanted = expected(shape, settings[setting])
     if output == wanted:
         return None
     message = f"the network gives {write_shape(output)} for an input of {write_shape(shape)}"

@@ -55,6 +55,22 @@ def test_a_type_under_let_is_checked_where_it_is_written():
     assert [(p.mark.line, p.message) for p in problems] == [(4, "unknown type 'nothing' (in let.block.a)")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        ("image_classification", "", "the task has no 'classes'"),
+        ("image_classification", ", classes: ten", "task.classes is ten"),
+        ("image_classification", ", classes: 0", "task.classes is 0"),
+        ("super_resolution", ", scale: 1.5", "task.scale is 1.5"),
+    ],
+)
+def test_the_task_must_say_how_large_the_output_is(kind, settings, message):
+    header = f"name: t\ntask: {{kind: {kind}, input: [3, 16, 16]{settings}}}\n"
+    problems = check("network: {type: sequential, layers: [{type: conv, width: {choice: [3, 5]}}]}\n", header)
+    assert [(p.mark.line, p.mark.column, p.message) for p in problems] == [(2, 7, message)]
+    assert "an integer of at least 1" in problems[0].expected
+
+
 def test_failures_of_different_options_do_not_hide_each_other():
     problems = check(
         """network:
