@@ -25,7 +25,7 @@ def check(
     """Check files: every error with line and column.
 
     FILE is a space or a strategy. Ends with exit code 0 if all is well, 2 otherwise. A space is checked twice:
-    its grammar, then every type, argument and shape of its networks.
+    its grammar, then its task, its constraints, and every type, argument and shape of its networks.
 
     \b
     nasengine check my_space.yaml
@@ -102,9 +102,9 @@ def find_problems(file: str) -> tuple[Kind, list[Problem]]:
         return kind, list(error.problems)
     if space.tree.root_key != "network":
         return kind, []
-    from nasengine.build import check_space
+    from nasengine.search.fitting import find_space_problems
 
-    return kind, check_space(space)
+    return kind, find_space_problems(space)
 
 
 def kind_of(file: str) -> Kind:

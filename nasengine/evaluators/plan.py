@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from nasengine.data import DEFAULT_DATASET, Dataset, SplitSettings, load_data, split
@@ -19,6 +19,7 @@ from nasengine.evaluators.evaluator import Evaluator, EvaluatorInputs, Evaluator
 from nasengine.evaluators.plugins import load_plugins
 from nasengine.evaluators.tables import EVALUATORS
 from nasengine.space import SearchSpace, space_from_mapping
+from nasengine.space.problems import Problems
 from nasengine.tasks import TASKS, Task
 from nasengine.training import call_checked, choose_device, make_component
 
@@ -109,13 +110,18 @@ def make_task(space: SearchSpace) -> Task:
     """The task that a space's `task:` describes.
 
     Raises:
-        InputError: no task, an unknown kind, or settings that it does not have.
+        InputError: no task, an unknown kind, or settings that it does not have, at the mark of the task.
     """
     if space.task is None:
         raise InputError(
             Problem(f"the space {space.name!r} has no task, so nothing can be trained", expected="expected task:")
         )
-    return make_component(TASKS, {**space.task.settings, "type": space.task.kind}, kind="task")
+    try:
+        return make_component(TASKS, {**space.task.settings, "type": space.task.kind}, kind="task")
+    except InputError as error:
+        problems = Problems(space.tree.lines)
+        problems.extend([replace(problem, mark=space.task.mark) for problem in error.problems])
+        raise InputError(problems.found) from error
 
 
 def largest_input(space: SearchSpace) -> tuple[int, int, int]:

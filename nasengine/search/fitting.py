@@ -14,7 +14,7 @@ from typing import Any
 
 from nasengine.build import check_overrides, check_space
 from nasengine.build.network import refuse_what_has_no_network
-from nasengine.costs import COSTS
+from nasengine.costs import COSTS, check_constraints
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
 from nasengine.evaluators.plan import evaluator_settings
@@ -22,6 +22,7 @@ from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import all_constraints, make_algorithm, make_domain
 from nasengine.search.settings import Phase, RetrainPhase, SearchPhase, Strategy
 from nasengine.space import SearchSpace
+from nasengine.space.problems import Problems
 
 ENUMERABLE = 1_000_000
 
@@ -37,7 +38,7 @@ def check_fit(settings: RunSettings) -> None:
     """
     space, strategy = settings.space, settings.strategy
     refuse_what_has_no_network(space)
-    problems = check_space(space)
+    problems = find_space_problems(space)
     if problems:
         raise InputError(problems)
     task = make_task(space)
@@ -52,6 +53,23 @@ def check_fit(settings: RunSettings) -> None:
             problems += _check_retrain(space, strategy, phase, strategy.phases[:index])
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
+
+
+def find_space_problems(space: SearchSpace) -> list[Problem]:
+    """Everything wrong with a space that can be said before a strategy is known; a proxy has no task to be right for.
+
+    Its networks, the costs that its constraints name, and its task, each at its mark.
+    """
+    if space.tree.root_key != "network":
+        return []
+    problems = Problems(space.tree.lines)
+    problems.extend(check_space(space))
+    problems.extend(check_constraints(space))
+    try:
+        make_task(space)
+    except InputError as error:
+        problems.extend(error.problems)
+    return list(problems.found)
 
 
 def _check_held_out(strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:

@@ -59,6 +59,27 @@ def test_every_error_is_found_at_its_place_with_the_nearest_name(
     assert all(f"{file}:{line}:" in plain.stderr for line, _ in places)
 
 
+def test_constraints_and_the_task_are_checked_like_everything_else(nasengine, tmp_path: Path) -> None:
+    text = BAD_SPACE.replace("activatoin", "activation").replace("kernal", "kernel")
+    text = text.replace("classification,", "clasification,") + "constraints:\n  macz: {max: 10}\n"
+    (tmp_path / "space.yaml").write_text(text)
+    result = nasengine("check", tmp_path / "space.yaml", "--json")
+    assert result.exit_code == 2
+    found = json.loads(result.stdout)["problems"]
+    assert [(problem["line"], problem["message"]) for problem in found] == [
+        (2, "unknown task 'image_clasification'"),
+        (11, "unknown cost 'macz' in constraints"),
+    ]
+    assert "did you mean 'image_classification'?" in found[0]["expected"]
+    assert "did you mean 'macs'?" in found[1]["expected"]
+    settings = (
+        BAD_SPACE.replace("activatoin", "activation").replace("kernal", "kernel").replace("2}", "2, smoothing: 0}")
+    )
+    (tmp_path / "settings.yaml").write_text(settings)
+    result = nasengine("check", tmp_path / "settings.yaml")
+    assert f"{tmp_path / 'settings.yaml'}:2:7: unknown argument 'smoothing' of image_classification" in result.stderr
+
+
 def test_a_good_file_beside_a_bad_one_is_said_to_be_good(nasengine, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(BAD_SPACE)
     result = nasengine("check", "quickstart", tmp_path / "bad.yaml", "random_search", tmp_path / "absent.yaml")
