@@ -14,7 +14,7 @@ TASK = ImageClassification(classes=4)
 def small_network(seed: int = 0, *, dropout: float = 0.0) -> nn.Module:
     """Two convolutions with batch norm for 1x8x8 images of four classes."""
     with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPU too
         return nn.Sequential(
             nn.Conv2d(1, 8, 3, padding=1, bias=False),
             nn.BatchNorm2d(8),
