@@ -61,6 +61,8 @@ class Walk:
         Raises:
             ValueError: no architecture satisfies the relations.
         """
+        if not self.steps:  # no choices: one architecture
+            return int(self.costs.price(np.empty((1, 0), np.int16))[0]), np.empty(0, np.int16)
         sign = -1 if largest else 1
         worst = np.iinfo(np.int64).max
         best = np.zeros(1, np.int64) if self.costs.reduction == "sum" else np.zeros(1, np.int64) * sign

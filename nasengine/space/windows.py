@@ -54,7 +54,10 @@ class WindowedDraws:
 
     def __init__(self, walk: Walk, low: int, high: int, *, finest: bool = False) -> None:
         self.walk, self.low = walk, low
-        self.high = high = min(high, walk.extreme(largest=True)[0])
+        most = walk.extreme(largest=True)[0]
+        self.high = high = min(high, most)
+        if not walk.steps:  # no choices: one architecture, and no step that would carry its cost
+            low, high = low - most, high - most
         self.decisions = walk.width
         self.exact = True
         if walk.costs.reduction == "sum":
@@ -63,7 +66,7 @@ class WindowedDraws:
             final[0, max(lowest, 0) :] = bins > 0
         else:
             steps, shifts = _peak_flags(walk.steps, low, high)
-            bins, final = 1, np.array([[low <= 0], [True]])
+            bins, final = int(high >= 0), np.array([[low <= 0], [True]])
         self.steps = [_binned(step, shift) for step, shift in zip(steps, shifts, strict=True)]
         self.histograms = self._forward(max(bins, 1), len(final)) if bins > 0 else []
         last = self.histograms[-1] * final if self.histograms else final * 0.0

@@ -167,6 +167,21 @@ def test_windows_that_exclude_each_other_say_how_many_draws_were_kept(related):
         )
 
 
+def test_a_space_without_choices_has_the_bounds_and_windows_of_its_one_architecture():
+    space = SearchSpace(
+        parse_space("name: one\n" + HEAD + "network: {type: sequential, layers: [{type: conv, width: 4}" + TAIL, "t")
+    )
+    pricer = Pricer(space)
+    (only,) = space.enumerate()
+    for name, amount in costs(space, only).as_dict().items():
+        assert pricer.bounds(name) == ((amount, only), (amount, only))
+        for low, high in ((amount, amount), (amount - 1, None), (None, amount + 1)):
+            assert pricer.within({name: (low, high)}).sample(np.random.default_rng(0)) == only
+        for low, high in ((amount + 1, None), (None, amount - 1)):
+            with pytest.raises(InputError, match=f"the nearest that architectures have: {amount:,}"):
+                pricer.within({name: (low, high)})
+
+
 def test_constraints_are_checked_and_counted(related):
     space, pricer = related
     check = make_constraint_check(space, pricer)
