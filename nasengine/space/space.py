@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasengine.errors import InputError, Problem
-from nasengine.records import Architecture, canonical_json
+from nasengine.records import Architecture
 from nasengine.space import counting, description, enumeration, filling
 from nasengine.space.decisions import Decision, unroll
 from nasengine.space.encoding import Encoding, Rows
@@ -106,8 +107,9 @@ class SearchSpace:
 
     @functools.cached_property
     def hash(self) -> str:
-        """SHA-256 of the resolved file as canonical JSON."""
-        return hashlib.sha256(canonical_json(self.tree.resolved).encode()).hexdigest()
+        """SHA-256 of the resolved file as JSON, keys in the order of the file: rows and draws follow that order."""
+        text = json.dumps(self.tree.resolved, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def architecture(self, options: Mapping[str, Any]) -> Architecture:
         """The architecture with these options; lists are taken for tuples.

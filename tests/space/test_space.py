@@ -139,10 +139,19 @@ def test_a_space_travels_to_other_processes_and_through_json():
 
 def test_the_hash_is_that_of_what_the_file_says():
     text = "network: {type: net, a: {choice: [1, 2]}}"
-    same = space_of("network:\n  a:   {choice: [1, 2]} # a remark\n  type: net\n")
+    same = space_of("network:\n  type: net # a remark\n  a:   {choice: [1, 2]}\n")
     assert len(space_of(text).hash) == 64
     assert space_of(text).hash == same.hash
     assert space_of(text).hash != space_of(text.replace("2]", "3]")).hash
+
+
+def test_spaces_whose_choices_stand_in_another_order_are_not_equal_since_their_rows_differ():
+    one = space_of("network: {type: net, a: {choice: [1, 2]}, b: {choice: [3, 4, 5]}}")
+    other = space_of("network: {type: net, b: {choice: [3, 4, 5]}, a: {choice: [1, 2]}}")
+    assert set(one.enumerate()) == set(other.enumerate())
+    assert list(one.choices) != list(other.choices)
+    assert one != other
+    assert one.hash != other.hash
 
 
 def test_the_order_of_the_list_is_that_of_the_file_with_the_first_choice_slowest():
