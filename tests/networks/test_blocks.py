@@ -9,7 +9,7 @@ from torch import nn
 
 from nasengine.networks.blocks.activation import ACTIVATIONS, Activation, make_activation
 from nasengine.networks.blocks.convolution import Conv, ConvNormActivation, DepthwiseSeparable, ReluConvNorm
-from nasengine.networks.blocks.heads import LinearHead
+from nasengine.networks.blocks.heads import Linear, LinearHead
 from nasengine.networks.blocks.mbconv import MBConv, SqueezeExcite
 from nasengine.networks.blocks.normalization import BatchNorm, GroupNorm, LayerNorm, make_norm
 from nasengine.networks.blocks.pooling import AveragePool, GlobalAveragePool, MaxPool
@@ -36,6 +36,18 @@ def test_an_odd_kernel_gives_the_size_divided_by_the_stride_rounded_up(kernel, s
 def test_an_even_kernel_is_refused():
     with pytest.raises(ValueError, match="kernel must be odd"):
         Conv(3, 5, kernel=4)
+
+
+@pytest.mark.parametrize("argument", ["width", "stride", "dilation", "groups"])
+@pytest.mark.parametrize("value", [0, -3])
+def test_a_convolution_of_no_channels_or_steps_is_refused(argument, value):
+    with pytest.raises(ValueError, match=f"{argument} must be at least 1, got {value}"):
+        Conv(**{"in_channels": 6, "width": 6, argument: value})
+
+
+def test_a_linear_layer_without_outputs_is_refused():
+    with pytest.raises(ValueError, match="width must be at least 1, got 0"):
+        Linear(6, 0)
 
 
 def test_pooling_with_an_odd_kernel_and_stride_1_keeps_the_size():

@@ -24,6 +24,9 @@ class Conv(nn.Conv2d):
         groups: channel groups that do not see each other; C groups make it depthwise.
         dilation: distance between neighbouring taps.
         bias: learn a bias for each output channel.
+
+    Raises:
+        ValueError: an even kernel, or a number below 1.
     """
 
     def __init__(
@@ -39,9 +42,13 @@ class Conv(nn.Conv2d):
     ) -> None:
         if kernel < 1 or kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, so that the size is kept, got {kernel}")
+        width = in_channels if width is None else width
+        for name, value in (("width", width), ("stride", stride), ("groups", groups), ("dilation", dilation)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         super().__init__(
             in_channels,
-            in_channels if width is None else width,
+            width,
             kernel,
             stride,
             padding=dilation * (kernel // 2),

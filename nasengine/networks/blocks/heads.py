@@ -14,9 +14,14 @@ class Linear(nn.Linear):
         in_features: length of the input vector.
         width: length of the output vector.
         bias: learn a bias for each output.
+
+    Raises:
+        ValueError: a width below 1.
     """
 
     def __init__(self, in_features: int, width: int, *, bias: bool = True) -> None:
+        if width < 1:
+            raise ValueError(f"width must be at least 1, got {width}")
         super().__init__(in_features, width, bias=bias)
 
 
