@@ -12,6 +12,7 @@ and its classes may then also be named in YAML as `type: package.module:Class`.
 from __future__ import annotations
 
 import importlib
+import types
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TypeVar
 
@@ -45,6 +46,18 @@ def look_up(table: Mapping[str, Entry], name: str, kind: str) -> Entry:
     )
 
 
+def import_module(name: str) -> types.ModuleType:
+    """A module that the user named.
+
+    Raises:
+        InputError: there is none, or its code fails, in whatever way.
+    """
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # not only ImportError: the module's own code runs
+        raise InputError(f"the module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+
+
 def load_plugins(modules: Iterable[str], tables: Mapping[str, MutableMapping[str, Any]]) -> None:
     """Import each plug-in module, allow its classes in YAML, and add what its `NASENGINE` dictionary declares.
 
@@ -55,15 +68,16 @@ def load_plugins(modules: Iterable[str], tables: Mapping[str, MutableMapping[str
         tables: kind -> table, for example {"block": BLOCKS, "algorithm": ALGORITHMS}.
 
     Raises:
-        InputError: the module cannot be imported, names an unknown kind, or takes a name that is taken.
+        InputError: the module cannot be imported, declares something else than a dictionary of dictionaries, names
+            an unknown kind, or takes a name that is taken.
     """
     for module_name in modules:
         allow_modules([module_name])
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError as error:
-            raise InputError(f"plug-in {module_name!r} cannot be imported: {error}") from error
-        for kind, entries in getattr(module, "NASENGINE", {}).items():
+        declared = getattr(import_module(module_name), "NASENGINE", {})
+        if not (isinstance(declared, Mapping) and all(isinstance(entries, Mapping) for entries in declared.values())):
+            expected = "expected {kind: {name: thing}}"
+            raise InputError(Problem(f"NASENGINE of the plug-in {module_name!r} is {declared!r}", expected=expected))
+        for kind, entries in declared.items():
             table = look_up(tables, kind, f"plug-in kind in {module_name}.NASENGINE")
             for name, entry in entries.items():
                 if table.get(name, entry) is not entry:

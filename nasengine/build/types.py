@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from torch import nn
 
 from nasengine.errors import InputError, Problem, UnknownNameError, nearest, one_of
 from nasengine.networks import NETWORK_TYPES
-from nasengine.registry import allow_modules, allowed_modules, look_up
+from nasengine.registry import allow_modules, allowed_modules, import_module, look_up
 
 __all__ = ["Parameters", "allow_modules", "look_up_type", "parameters"]
 
@@ -38,10 +37,7 @@ def look_up_type(name: str) -> type[nn.Module]:
                 expected=f"if you trust it, add --plugin {module_name}",
             )
         )
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(Problem(f"type {name!r}: the module cannot be imported: {error}")) from error
+    module = import_module(module_name)
     found = getattr(module, class_name, None)
     if found is None:
         classes = [key for key, value in vars(module).items() if inspect.isclass(value)]

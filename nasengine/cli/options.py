@@ -41,12 +41,7 @@ def load_plugin_modules(modules: list[str] | None) -> None:
         return
     from nasengine.evaluators import load_plugins
 
-    try:
-        load_plugins(modules)
-    except InputError:
-        raise
-    except Exception as error:  # the plug-in's own code, run by importing it
-        raise InputError(f"plug-in {', '.join(modules)} cannot be imported: {type(error).__name__}: {error}") from error
+    load_plugins(modules)
 
 
 def read_options(text: str, also: str = "") -> Mapping[str, Any]:

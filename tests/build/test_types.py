@@ -75,6 +75,7 @@ def package(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "__init__.py").write_text("")
     (folder / "inner.py").write_text(MODULE)
+    (folder / "broken.py").write_text("def (")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registry, "_allowed", set())
     monkeypatch.setattr("nasengine.networks.NETWORK_TYPES", dict(NETWORK_TYPES))
@@ -152,7 +153,9 @@ def test_a_module_that_gives_no_tensor_is_reported(package):
     [
         ("their_blocks.inner:Gat", "holds no 'Gat'"),
         ("their_blocks.inner:NoModule", "is no subclass of torch.nn.Module"),
-        ("their_blocks.missing:Gate", "cannot be imported"),
+        ("their_blocks.missing:Gate", "cannot be imported: ModuleNotFoundError"),
+        ("their_blocks.broken:Gate", "cannot be imported: SyntaxError"),
+        ("their_blocks..inner:Gate", "cannot be imported: ModuleNotFoundError"),
     ],
 )
 def test_what_an_allowed_module_does_not_hold_is_reported(package, name, message):
