@@ -18,7 +18,7 @@ from nasengine.costs.counting import total
 from nasengine.costs.measuring import measure
 from nasengine.costs.records import COSTS, Costs
 from nasengine.costs.windows import WindowSampler
-from nasengine.errors import InputError
+from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.registry import look_up
 from nasengine.space import SearchSpace
@@ -182,13 +182,22 @@ class Pricer:
         """The walk through the decisions of the space for one cost.
 
         Raises:
-            InputError: an unknown name, a cost without tables, or choices that hang together too much.
+            InputError: an unknown name, a cost without tables, choices that hang together too much, or no architecture
+                that satisfies the relations and has a network.
         """
         if name not in self._walks:
             try:
-                self._walks[name] = walk(self.space.decisions, self.tables(name), relation_tables(self.space))
+                found = walk(self.space.decisions, self.tables(name), relation_tables(self.space))
             except OverflowError as error:
                 raise InputError(f"{name} of {self.space.name} cannot be searched exactly: {error}") from error
+            if found.empty:
+                raise InputError(
+                    Problem(
+                        f"no architecture of {self.space.name} satisfies the relations and has a network",
+                        expected="`nasengine check` says what is wrong with networks",
+                    )
+                )
+            self._walks[name] = found
         return self._walks[name]
 
     # --- extremes and windows ------------------------------------------------------------------------------------
@@ -197,14 +206,11 @@ class Pricer:
         """The cheapest and the dearest architecture of the space, relations respected, and what they cost.
 
         Raises:
-            InputError: an unknown name, a cost without tables, relations or choices that hang together too much.
+            InputError: as `walk`; a relation that names too many choices at once.
         """
         found = []
         for largest in (False, True):
-            try:
-                amount, row = self.walk(name).extreme(largest=largest)
-            except ValueError as error:
-                raise InputError(f"{self.space.name}: {error}") from error
+            amount, row = self.walk(name).extreme(largest=largest)
             architecture = self.space.decode(row)
             if not self.space.satisfies(architecture):
                 raise InputError(

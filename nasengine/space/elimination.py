@@ -55,21 +55,25 @@ class Walk:
     steps: tuple[Step, ...]
     width: int
 
-    def extreme(self, *, largest: bool) -> tuple[int, NDArray[np.int16]]:
-        """The smallest (or largest) cost of all architectures, and one that has it as a row (D,).
+    @property
+    def empty(self) -> bool:
+        """Whether no architecture satisfies the relations and has a price."""
+        return not len(self.steps[-1].target) if self.steps else bool(self._price_of_the_only_one() < 0)
 
-        Raises:
-            ValueError: no architecture satisfies the relations.
-        """
-        if not self.steps:  # no choices: one architecture
-            return int(self.costs.price(np.empty((1, 0), np.int16))[0]), np.empty(0, np.int16)
+    def _price_of_the_only_one(self) -> int:
+        """What the architecture of a space without choices costs."""
+        return int(self.costs.price(np.empty((1, 0), np.int16))[0])
+
+    def extreme(self, *, largest: bool) -> tuple[int, NDArray[np.int16]]:
+        """The smallest (or largest) cost of all architectures, of which there are some, and one that has it: (D,)."""
+        assert not self.empty
+        if not self.steps:
+            return self._price_of_the_only_one(), np.empty(0, np.int16)
         sign = -1 if largest else 1
         worst = np.iinfo(np.int64).max
         best = np.zeros(1, np.int64) if self.costs.reduction == "sum" else np.zeros(1, np.int64) * sign
         taken = []
         for step in self.steps:
-            if not len(step.target):
-                raise ValueError("no architecture satisfies the relations of the space")
             if self.costs.reduction == "sum":
                 reached = best[step.source] + sign * step.cost
             else:

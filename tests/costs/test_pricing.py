@@ -167,6 +167,15 @@ def test_windows_that_exclude_each_other_say_how_many_draws_were_kept(related):
         )
 
 
+@pytest.mark.parametrize("width", ["{choice: [0, -2]}", "0"])
+def test_a_space_in_which_nothing_can_be_built_has_no_bounds_and_windows(width):
+    text = f"name: none\n{HEAD}network: {{type: sequential, layers: [{{type: conv, width: {width}}}{TAIL}"
+    space = SearchSpace(parse_space(text, "t"))
+    for ask in (lambda: Pricer(space).bounds("macs"), lambda: Pricer(space).within({"macs": (None, 1e9)})):
+        with pytest.raises(InputError, match="no architecture of none satisfies the relations and has a network"):
+            ask()
+
+
 def test_a_space_without_choices_has_the_bounds_and_windows_of_its_one_architecture():
     space = SearchSpace(
         parse_space("name: one\n" + HEAD + "network: {type: sequential, layers: [{type: conv, width: 4}" + TAIL, "t")
