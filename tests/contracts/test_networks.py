@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
+import typing
+from typing import Literal
 
 import pytest
 import torch
+from torch import nn
 
 from nasengine.build import build, check_space, resolve
 from nasengine.build.inference import INFERRED
 from nasengine.networks import NETWORK_TYPES
 from nasengine.space import SearchSpace, parse_space
 
-# How YAML may use a type on a feature map of 12×8×8 (or, for those that take one, a vector of 12). A new type needs a
-# line here only if it has required arguments beside the inferred ones and `width`.
+# How YAML may use a type on a feature map of 12×8×8 (or, for those that take one, a vector of 12). A new type needs no
+# line here: it is tried with its defaults, and where an argument has none with one of its kind. Only a type that takes
+# other modules, or that such an argument does not suit, is written out; so are those with arguments worth trying.
 MAP, VECTOR, ROOT = "map", "vector", "root"
 EXAMPLES: dict[str, tuple[str, str]] = {
     "sequential": (MAP, "{type: sequential, layers: [{type: conv, width: 6}, {optional: {type: identity}}]}"),
@@ -47,17 +51,34 @@ network: {root}
 SERIES = "{{type: sequential, layers: [{{type: conv, width: 12}}, {before}{node}, {after}{{type: linear_head}}]}}"
 
 
+# What stands for a required argument of a kind.
+ARGUMENTS: dict[object, str] = {int: "3", float: "0.5", bool: "true", str: "relu", list[int]: "[4, 8]"}
+
+
 def example(name: str) -> tuple[str, str]:
     """Where a type can stand, and how it is written."""
     if name in EXAMPLES:
         return EXAMPLES[name]
-    parameters = inspect.signature(NETWORK_TYPES[name]).parameters
+    return derived_example(name, NETWORK_TYPES[name])
+
+
+def derived_example(name: str, target: type[nn.Module]) -> tuple[str, str]:
+    """The same for a type that nobody has written out, from its signature."""
+    parameters = inspect.signature(target).parameters
+    kinds = typing.get_type_hints(target.__init__)
     required = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
-    unknown = set(required) - set(INFERRED) - {"width"}
-    assert not unknown, f"add a line to EXAMPLES: {name} needs {', '.join(sorted(unknown))}"
-    width = ", width: 12" if "width" in required else ""
+    written = ""
+    for key in required:
+        if key in INFERRED:
+            continue
+        kind = kinds.get(key)
+        value = "12" if key == "width" else ARGUMENTS.get(kind)
+        if typing.get_origin(kind) is Literal:
+            value = str(typing.get_args(kind)[0])
+        assert value is not None, f"add a line to EXAMPLES: nothing is known to suit {key} of {name}"
+        written += f", {key}: {value}"
     place = VECTOR if "in_features" in required else ROOT if "classes" in parameters else MAP
-    return place, f"{{type: {name}{width}}}"
+    return place, f"{{type: {name}{written}}}"
 
 
 def space_with(name: str) -> SearchSpace:
@@ -80,6 +101,15 @@ def smallest(space: SearchSpace):
 @pytest.fixture(params=NETWORK_TYPES)
 def name(request) -> str:
     return request.param
+
+
+def test_a_new_type_is_tried_without_being_written_out_here():
+    class Block(nn.Module):
+        def __init__(self, in_channels: int, width: int, kernel: int, *, ratio: float, mode: Literal["a", "b"], even=2):
+            super().__init__()
+
+    written = "{type: block, width: 12, kernel: 3, ratio: 0.5, mode: a}"
+    assert derived_example("block", Block) == (MAP, written)
 
 
 def test_a_space_that_names_it_checks_clean(name):
