@@ -115,9 +115,8 @@ _LONGEST_NAME = 200
 def nearest(name: object, known: Iterable[object]) -> str:
     """Say which known names are close to `name`: "; did you mean 'a' or 'b'?", or nothing."""
     word, words = str(name), [str(k) for k in known]
-    if (
-        len(words) > _FEW_NAMES
-    ):  # comparing takes 20 microseconds a pair: a file of thousands of wrong names must not hang
+    # Comparing takes 20 µs a pair: a file of thousands of wrong names must not hang.
+    if len(words) > _FEW_NAMES:
         words = [other for other in words if other[:1] == word[:1]][:_FEW_NAMES]
     close = difflib.get_close_matches(word, words, n=2) if len(word) <= _LONGEST_NAME else []
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
