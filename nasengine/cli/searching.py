@@ -29,7 +29,8 @@ def search(
     time: Annotated[str | None, typer.Option(metavar="2h", help="How long the search may take: 90s, 30m, 2h.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1; auto takes a GPU if there is one.")] = "auto",
     executor: Annotated[
-        str | None, typer.Option(help="in_process, or local: worker processes. Local where --workers is above 1.")
+        str | None,
+        typer.Option(help="in_process, or local: worker processes (with --workers above 1 or --trial-time)."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="How many processes; one for each core.")] = None,
     trial_time: Annotated[str | None, typer.Option(metavar="10m", help="Longest a trial may take (local).")] = None,
@@ -65,7 +66,7 @@ def search(
             epochs=epochs,
             time=time,
             device=device,
-            executor=executor or ("local" if (workers or 1) > 1 else "in_process"),
+            executor=executor or ("local" if (workers or 1) > 1 or trial_time else "in_process"),
             workers=workers,
             trial_time=trial_time,
             threads=threads,

@@ -62,6 +62,29 @@ class Executor(Protocol):
     ) -> None: ...
 
 
+class ExecutorType(Protocol):
+    """What an entry of `EXECUTORS` is: it makes an executor from the settings of a run.
+
+    `has_workers`: jobs run in processes of their own, so that there may be several and each can be stopped. One that
+    has none is called with one worker and without a time limit only.
+
+    Args:
+        make: makes the evaluator where the jobs run.
+        workers: how many jobs run at once.
+        timeout_s: longest a job may take once begun; None: as long as it takes.
+        threads: of torch in every process that measures; gradients depend on it.
+
+    Raises:
+        InputError: settings that it cannot keep.
+    """
+
+    has_workers: bool
+
+    def __call__(
+        self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1
+    ) -> Executor: ...
+
+
 def measure(evaluator: EvaluatesJobs, jobs: Sequence[Job]) -> Iterator[Result]:
     """Evaluate jobs, one Result each whatever happens; results are checked, and timed where they are not.
 

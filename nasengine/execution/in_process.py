@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
+from typing import ClassVar
 
+from nasengine.errors import InputError, Problem
 from nasengine.execution.executor import EvaluatesJobs, MakeEvaluator, measure, set_torch_threads
 from nasengine.records import Job, Result
 
@@ -15,16 +17,33 @@ class InProcess:
 
     Args:
         make: makes the evaluator, when the first result is asked for.
+        workers, timeout_s: one and None; this process is the only one, and cannot stop itself.
+        threads: of torch while this executor is open; one, as in the workers of the local pool, since the last
+            bits of a gradient depend on it.
         group: how many jobs the evaluator is handed at once; more than one only pays where it measures many
             together faster than one by one.
-        threads: of torch while this executor is open; one, as in the workers of the local pool, since the last
-            bits of a gradient depend on it. None leaves it as it is.
 
     Has no time limit for a trial, and a crash of the evaluator's native code ends the process: for either use
     the local pool.
+
+    Raises:
+        InputError: several workers, or a time limit.
     """
 
-    def __init__(self, make: MakeEvaluator, *, group: int = 1, threads: int | None = 1) -> None:
+    has_workers: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        make: MakeEvaluator,
+        *,
+        workers: int = 1,
+        timeout_s: float | None = None,
+        threads: int = 1,
+        group: int = 1,
+    ) -> None:
+        if workers != 1 or timeout_s is not None:
+            found = "the executor in_process has neither workers nor a time limit for a trial"
+            raise InputError(Problem(found, expected="expected the executor local"))
         if group < 1:
             raise ValueError(f"need at least one job in a group, got {group=}")
         self._make = make
@@ -50,8 +69,7 @@ class InProcess:
         while self._waiting:
             if self._evaluator is None:
                 self._evaluator = self._make()
-                if self._threads is not None:
-                    self._threads_before = set_torch_threads(self._threads)
+                self._threads_before = set_torch_threads(self._threads)
             jobs = [self._waiting.popleft() for _ in range(min(self._group, len(self._waiting)))]
             self._handed = len(jobs)
             for result in measure(self._evaluator, jobs):

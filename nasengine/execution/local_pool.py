@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import current_process, get_context, resource_tracker
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from nasengine.errors import InputError, Problem, RunError
 from nasengine.execution import worker
@@ -40,6 +40,8 @@ class LocalPool:
     Raises:
         InputError: pebble is not installed, or `make` cannot be sent to another process.
     """
+
+    has_workers: ClassVar[bool] = True
 
     def __init__(
         self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1

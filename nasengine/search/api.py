@@ -257,7 +257,7 @@ def new_run_settings(
     space = space if isinstance(space, SearchSpace) else load_space(space)
     strategy = _strategy(strategy, tuple(set), trials=trials, epochs=epochs, time=time)
     chosen = str(choose_device(device))
-    _check_numbers(seed=seed, threads=threads, executor=executor, workers=workers)
+    _check_numbers(seed=seed, threads=threads, executor=executor, workers=workers, trial_time=trial_time)
     name = data or strategy.data.name or DEFAULT_DATASET
     folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
     settings = RunSettings(
@@ -268,7 +268,7 @@ def new_run_settings(
         seed=seed,
         device=chosen,
         executor=executor,
-        workers=1 if executor == "in_process" else workers or available_cores(),
+        workers=workers or (available_cores() if EXECUTORS[executor].has_workers else 1),
         trial_seconds=None if trial_time is None else seconds(trial_time),
         deterministic=deterministic,
         threads=threads,
@@ -354,7 +354,9 @@ def _strategy(
     return load_strategy(strategy, overrides=overrides)
 
 
-def _check_numbers(*, seed: int, threads: int, executor: str, workers: int | None) -> None:
+def _check_numbers(
+    *, seed: int, threads: int, executor: str, workers: int | None, trial_time: str | float | None
+) -> None:
     problems = []
     if seed < 0:
         problems.append(Problem(f"the seed is {seed}", expected="expected a whole number of at least 0"))
@@ -363,12 +365,15 @@ def _check_numbers(*, seed: int, threads: int, executor: str, workers: int | Non
     if executor not in EXECUTORS:
         expected = f"expected {one_of(EXECUTORS)}{nearest(executor, EXECUTORS)}"
         problems.append(Problem(f"unknown executor {executor!r}", expected=expected))
+    elif not EXECUTORS[executor].has_workers:
+        others = f"expected the executor {' or '.join(name for name, kind in EXECUTORS.items() if kind.has_workers)}"
+        if workers is not None and workers > 1:
+            problems.append(Problem(f"{workers} workers, but the executor {executor} has none", expected=others))
+        if trial_time is not None:
+            found = f"a time limit for a trial, but the executor {executor} cannot stop one"
+            problems.append(Problem(found, expected=others))
     if workers is not None and workers < 1:
         problems.append(Problem(f"workers is {workers}", expected="expected at least 1"))
-    if executor == "in_process" and workers is not None and workers > 1:
-        problems.append(
-            Problem(f"{workers} workers, but the executor in_process has none", expected="expected the executor local")
-        )
     if problems:
         raise InputError(problems)
 

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from nasengine.errors import RunError
-from nasengine.execution import Executor, InProcess, LocalPool
+from nasengine.execution import EXECUTORS, Executor, InProcess
 from nasengine.records import Architecture, Job, Result, Status, canonical_json
+from nasengine.registry import look_up
 from nasengine.runs import Journal
 from nasengine.search.events import OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, TrainingEnded, TrainingProgress
 from nasengine.search.final_training import TrainingPlan, make_final_training
@@ -352,12 +353,13 @@ def _continued(folder: Path) -> list[Chosen]:
 
 
 def _executor(settings: RunSettings, phase: RetrainPhase, plan: TrainingPlan, on_event: OnEvent) -> Executor:
-    if settings.executor != "in_process" and settings.workers > 1 and len(plan.names) > 1:
+    workers = min(settings.workers, len(plan.names))
+    if workers > 1:
         make = functools.partial(make_final_training, plan)
-        return LocalPool(make, workers=min(settings.workers, len(plan.names)), threads=settings.threads)
+        return look_up(EXECUTORS, settings.executor, "executor")(make, workers=workers, threads=settings.threads)
 
     def on_epoch(name: str, record: EpochRecord) -> None:
         measured = {"loss": record.loss, "rate": record.rate}
         on_event(TrainingProgress(phase.name, name, record.epoch, record.epochs, measured))
 
-    return InProcess(functools.partial(make_final_training, plan, on_epoch))
+    return InProcess(functools.partial(make_final_training, plan, on_epoch), threads=settings.threads)

@@ -17,9 +17,10 @@ from nasengine.costs import COSTS
 from nasengine.costs.pricing import Pricer
 from nasengine.errors import InputError
 from nasengine.evaluators import make_evaluator
-from nasengine.execution import Executor, InProcess, LocalPool, MakeEvaluator
+from nasengine.execution import EXECUTORS, Executor, MakeEvaluator
 from nasengine.objectives import Constraint, Objective, ParetoFront, losses, rank_trials
 from nasengine.records import Architecture, Trial, canonical_json
+from nasengine.registry import look_up
 from nasengine.runs import Journal, write_atomically
 from nasengine.search.board import Board
 from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, SearchProgress
@@ -198,9 +199,8 @@ def evaluation_plan(settings: RunSettings, phase: Phase, component: Mapping[str,
 
 def make_executor(settings: RunSettings, make: MakeEvaluator) -> Executor:
     """The run's executor."""
-    if settings.executor == "in_process":
-        return InProcess(make)
-    return LocalPool(make, workers=settings.workers, timeout_s=settings.trial_seconds, threads=settings.threads)
+    kind = look_up(EXECUTORS, settings.executor, "executor")
+    return kind(make, workers=settings.workers, timeout_s=settings.trial_seconds, threads=settings.threads)
 
 
 def best_first(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[Trial]:

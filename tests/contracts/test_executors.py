@@ -129,6 +129,20 @@ def test_closing_drops_what_was_not_done(opened: Open, tmp_path: Path) -> None:
     assert executor.outstanding == 0
 
 
+def test_torch_computes_with_the_threads_of_the_run(opened: Open) -> None:
+    result = run(opened(scripted_evaluator.make_reports_threads, threads=2), [job(0)])[0]
+    assert result.measurements["torch"] == 2
+
+
+def test_an_executor_without_workers_refuses_what_only_they_can_do(kind: str, opened: Open) -> None:
+    if EXECUTORS[kind].has_workers:
+        opened(scripted_evaluator.make, workers=2, timeout_s=5.0).close()
+        return
+    for settings in ({"workers": 2}, {"timeout_s": 5.0}):
+        with pytest.raises(InputError, match="neither workers nor a time limit"):
+            opened(scripted_evaluator.make, **settings)
+
+
 def test_torch_computes_with_one_thread_so_that_gradients_are_the_same_everywhere(opened: Open) -> None:
     result = run(opened(scripted_evaluator.make_reports_threads), [job(0)])[0]
     assert result.measurements == {"torch": 1, "openmp": 1}

@@ -365,6 +365,7 @@ def test_short_options_are_overrides_of_the_search(tmp_path):
         ({"seed": -1}, "the seed is -1"),
         ({"executor": "locl"}, "did you mean 'local'"),
         ({"workers": 2}, "expected the executor local"),
+        ({"trial_time": "5s"}, "cannot stop one"),
         ({"workers": 0, "executor": "local"}, "workers is 0"),
         ({"threads": 0}, "threads is 0"),
         ({"time": "soon"}, "'soon' is not a duration"),
@@ -379,6 +380,17 @@ def test_a_wrong_argument_is_refused_before_a_folder_is_made(tmp_path, keywords,
     with pytest.raises(InputError, match=message):
         quick_search(tmp_path / "run", **keywords)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_in_this_process_trains_with_its_number_of_threads(tmp_path):
+    seen = set()
+
+    def on_event(event):
+        if isinstance(event, TrainingEnded) or (isinstance(event, SearchProgress) and event.progress.kind == "ended"):
+            seen.add(torch.get_num_threads())
+
+    quick_search(tmp_path / "run", "search.budget.trials=2", "retrain.seeds=1", threads=2, on_event=on_event)
+    assert seen == {2}
 
 
 def test_two_processes_never_write_one_run(tmp_path, finished):
