@@ -2,6 +2,7 @@
 
 from nasengine.costs.constraints import breaches, check_constraints, feasible, feasible_size, make_constraint_check
 from nasengine.costs.counting import count, count_modules, total
+from nasengine.costs.known import check_known
 from nasengine.costs.measuring import costs, measure
 from nasengine.costs.pricing import Priced, Pricer
 from nasengine.costs.records import COSTS, About, Costs, LayerBits
@@ -17,6 +18,7 @@ __all__ = [
     "WindowSampler",
     "breaches",
     "check_constraints",
+    "check_known",
     "costs",
     "count",
     "count_modules",

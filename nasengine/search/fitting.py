@@ -14,7 +14,7 @@ from typing import Any
 
 from nasengine.build import check_overrides, check_space
 from nasengine.build.network import refuse_what_has_no_network
-from nasengine.costs import COSTS, check_constraints
+from nasengine.costs import COSTS, check_constraints, check_known
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
 from nasengine.evaluators.plan import evaluator_settings
@@ -58,7 +58,7 @@ def check_fit(settings: RunSettings) -> None:
 def find_space_problems(space: SearchSpace) -> list[Problem]:
     """Everything wrong with a space that can be said before a strategy is known; a proxy has no task to be right for.
 
-    Its networks, the costs that its constraints name, and its task, each at its mark.
+    Its networks, the costs that its constraints name, its task, and then its known architectures, each at its mark.
     """
     if space.tree.root_key != "network":
         return []
@@ -69,6 +69,8 @@ def find_space_problems(space: SearchSpace) -> list[Problem]:
         make_task(space)
     except InputError as error:
         problems.extend(error.problems)
+    if not problems:
+        problems.extend(check_known(space))
     return list(problems.found)
 
 

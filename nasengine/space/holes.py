@@ -187,6 +187,7 @@ class KnownEntry:
     about: str
     mark: Mark
     option_marks: Mapping[str, Mark] = field(default_factory=dict)
+    cost_marks: Mapping[str, Mark] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,13 @@ def test_constraints_and_the_task_are_checked_like_everything_else(nasengine, tm
     assert f"{tmp_path / 'settings.yaml'}:2:7: unknown argument 'smoothing' of image_classification" in result.stderr
 
 
+def test_known_architectures_are_checked_once_the_rest_is_right(nasengine, tmp_path: Path) -> None:
+    text = BAD_SPACE.replace("activatoin", "activation").replace("kernal", "kernel")
+    (tmp_path / "space.yaml").write_text(text + "known:\n  default: {architecture: {}, macs: 1}\n")
+    result = nasengine("check", tmp_path / "space.yaml")
+    assert f"{tmp_path / 'space.yaml'}:11:37: known.default.macs is 1" in result.stderr
+
+
 def test_a_good_file_beside_a_bad_one_is_said_to_be_good(nasengine, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(BAD_SPACE)
     result = nasengine("check", "quickstart", tmp_path / "bad.yaml", "random_search", tmp_path / "absent.yaml")

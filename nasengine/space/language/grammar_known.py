@@ -25,6 +25,7 @@ def _read_entry(entry: YamlMapping, where: str, checks: Checks) -> KnownEntry:
     marks: dict[str, Mark] = {}
     about = ""
     costs: dict[str, float] = {}
+    cost_marks: dict[str, Mark] = {}
     if "architecture" not in entry.entries:
         checks.problems.add(
             f"{where} has no 'architecture'", entry.mark, "expected {architecture: {path: option}, cost: number}"
@@ -44,9 +45,10 @@ def _read_entry(entry: YamlMapping, where: str, checks: Checks) -> KnownEntry:
             number = checks.number(below, f"{where}.{key}")
             if number is not None:
                 costs[key] = number
+                cost_marks[key] = below.mark
         else:
             checks.wrong(below, f"{where}.{key}", "a published cost (a number); other keys are architecture and about")
-    return KnownEntry(options, costs, about, entry.mark, marks)
+    return KnownEntry(options, costs, about, entry.mark, marks, cost_marks)
 
 
 def _frozen(value: object) -> object:
