@@ -19,9 +19,9 @@ from nasengine.build.shapes import Shape, write_shape
 from nasengine.build.types import look_up_type
 from nasengine.errors import InputError, Mark, Problem
 from nasengine.records import Architecture
-from nasengine.space.decisions import option_path, shown
 from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Repeat, Subset
 from nasengine.space.language.calls import check_call
+from nasengine.space.options import option_path, shown
 from nasengine.space.problems import Problems
 from nasengine.space.space import SearchSpace
 

@@ -72,7 +72,7 @@ class _Cover:
         """Try the architecture in which `choose(column)` decides what is active and not forced; False: forbidden."""
         row: list[int] = []
         for column, decision in enumerate(self.space.decisions):
-            if not any(site is None or row[site[0]] in site[1] for site in decision.sites):
+            if not decision.is_active(row):
                 row.append(-1)
             else:
                 row.append(forced[column] if column in forced else choose(column))

@@ -117,10 +117,6 @@ class Encoding:
             result |= taken[columns[parent]]
         return result
 
-    def is_active(self, column: int, row: Sequence[int]) -> bool:
-        """Whether a decision is active in a row whose earlier columns are canonical."""
-        return any(site is None or row[site[0]] in site[1] for site in self.decisions[column].sites)
-
 
 def contexts(decisions: Sequence[Decision]) -> tuple[tuple[Site | None, ...], ...]:
     """The different `sites` of conditional decisions, in the order of the first decision that has them."""

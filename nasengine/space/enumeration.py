@@ -24,7 +24,7 @@ def enumerate_rows(encoding: Encoding, relations: Sequence[CompiledRelation]) ->
                 yield list(row)
             column, down = column - 1, False
             continue
-        if not encoding.is_active(column, row):
+        if not decisions[column].is_active(row):
             column += 1 if down else -1
             continue
         option = row[column] + 1  # of a decision met on the way down, that is the first

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from nasengine.errors import InputError, Mark, Problem
-from nasengine.space.decisions import option_key, option_path
 from nasengine.space.holes import (
     Choice,
     ListOf,
@@ -30,6 +29,7 @@ from nasengine.space.holes import (
     Value,
 )
 from nasengine.space.locating import Located
+from nasengine.space.options import option_key, option_path
 
 
 class Absent(enum.Enum):

@@ -8,9 +8,10 @@ from typing import Any
 
 from nasengine.errors import Mark, nearest, one_of
 from nasengine.records import Architecture
-from nasengine.space.decisions import Decision, option_key, shown
+from nasengine.space.decisions import Decision
 from nasengine.space.encoding import INACTIVE, Encoding
 from nasengine.space.holes import SpaceTree
+from nasengine.space.options import option_key, shown
 from nasengine.space.problems import Problems
 
 
@@ -57,7 +58,7 @@ def checked_row(
     unsure: set[int] = set()  # missing or invalid: what depends on them is neither missing nor inactive
     for column, decision in enumerate(decisions):
         given, where = decision.path in options, marks.get(decision.path, mark)
-        if not encoding.is_active(column, row):
+        if not decision.is_active(row):
             if any(site is not None and site[0] in unsure for site in decision.sites):
                 unsure.add(column)
             elif given:

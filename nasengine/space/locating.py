@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nasengine.space.decisions import Unrolled, enough_for_copies, option_path, repeat_counts, subset_positions
 from nasengine.space.holes import (
     Choice,
     ListOf,
@@ -24,7 +23,9 @@ from nasengine.space.holes import (
     Use,
     Value,
 )
+from nasengine.space.options import enough_for_copies, option_path, repeat_counts, subset_options
 from nasengine.space.problems import Problems
+from nasengine.space.unrolling import Unrolled
 
 Guard = tuple[str, frozenset[int]]  # the decision at this path took one of these options
 
@@ -120,9 +121,7 @@ def _step(node: Node, path: str, rest: str) -> tuple[Node, str, str, Guard | Non
             for i, option in enumerate(node.options):
                 below[_segment(option_path(path, node.named, option, i), path)] = option.node, (path, frozenset([i]))
         case Subset():
-            taken = list(subset_positions(len(node.items), node.low, node.high))
-            for i, item in enumerate(node.items):
-                holders = frozenset(j for j, positions in enumerate(taken) if i in positions)
+            for i, (item, holders) in enumerate(zip(node.items, subset_options(node)[2], strict=True)):
                 below[_segment(option_path(path, node.named, item, i), path)] = item.node, (path, holders)
         case Repeat():
             counts = repeat_counts(node)

@@ -14,7 +14,7 @@ import numpy as np
 
 from nasengine.errors import InputError
 from nasengine.space.decisions import Decision
-from nasengine.space.encoding import INACTIVE, Encoding
+from nasengine.space.encoding import INACTIVE
 from nasengine.space.relations import CompiledRelation
 
 TRIES = 50  # random changes before all changes are gone through, and random repairs of one row
@@ -24,13 +24,12 @@ class Variation:
     """Changes of the architectures of one space.
 
     Args:
-        encoding: of the space.
+        decisions: of the space.
         relations: that every result satisfies, if the parents do.
     """
 
-    def __init__(self, encoding: Encoding, relations: Sequence[CompiledRelation]) -> None:
-        self.encoding = encoding
-        self.decisions = encoding.decisions
+    def __init__(self, decisions: Sequence[Decision], relations: Sequence[CompiledRelation]) -> None:
+        self.decisions = tuple(decisions)
         self.relations = tuple(relations)
 
     def mutate(self, row: Sequence[int], rng: np.random.Generator) -> list[int]:
@@ -71,8 +70,8 @@ class Variation:
         for _ in range(TRIES):
             made = [INACTIVE] * len(self.decisions)
             from_second = (rng.random(len(self.decisions)) < 0.5).tolist()
-            for column in range(len(self.decisions)):
-                if self.encoding.is_active(column, made):
+            for column, decision in enumerate(self.decisions):
+                if decision.is_active(made):
                     a, b = first[column], second[column]
                     made[column] = (b if from_second[column] else a) if a >= 0 and b >= 0 else max(a, b)
             if self._holds(made):
@@ -111,7 +110,7 @@ class Variation:
             decision = self.decisions[later]
             if not decision.conditional:
                 continue
-            if not self.encoding.is_active(later, made):
+            if not decision.is_active(made):
                 made[later] = INACTIVE
             elif made[later] == INACTIVE:
                 made[later] = 0 if rng is None else _drawn(decision, rng)

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasengine.errors import nearest
-from nasengine.space.decisions import Decision, shown
+from nasengine.space.decisions import Decision
 from nasengine.space.holes import Relation, SpaceTree
 from nasengine.space.locating import locate
+from nasengine.space.options import shown
 from nasengine.space.problems import Problems
 
 ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space import counting, description, enumeration, filling
-from nasengine.space.decisions import Decision, unroll
+from nasengine.space.decisions import Decision
 from nasengine.space.encoding import Encoding, Rows
 from nasengine.space.holes import Bound, QuantizationRule, Relation, SpaceTree, Task
 from nasengine.space.known import Known, checked_row, known_architectures
@@ -24,6 +24,7 @@ from nasengine.space.mutation import Variation
 from nasengine.space.problems import Problems
 from nasengine.space.relations import CompiledRelation, compile_relations
 from nasengine.space.sampling import By, Sampler
+from nasengine.space.unrolling import unroll
 
 
 class SearchSpace:
@@ -212,7 +213,7 @@ class SearchSpace:
 
     @functools.cached_property
     def _variation(self) -> Variation:
-        return Variation(self.encoding, self.compiled_relations)
+        return Variation(self.decisions, self.compiled_relations)
 
     def mutate(self, architecture: Mapping[str, Any], rng: np.random.Generator) -> Architecture:
         """One active decision takes another option (a subset swaps, adds or removes one item).

@@ -150,11 +150,6 @@ def relation_table(decisions: Sequence[Decision], relation: CompiledRelation) ->
     return Table(scope, relation.holds_many(rows).reshape(shape))
 
 
-def active(decisions: Sequence[Decision], index: int, row: Matrix) -> bool:
-    """Whether a decision is part of the architecture, given the row's entries of the decisions above it."""
-    return any(site is None or row[site[0]] in site[1] for site in decisions[index].sites)
-
-
 def complete(decisions: Sequence[Decision], preferred: Sequence[Matrix], rng: np.random.Generator) -> Matrix:
     """A row of the space that takes each decision from the first of some rows to answer it, else at random.
 
@@ -164,7 +159,7 @@ def complete(decisions: Sequence[Decision], preferred: Sequence[Matrix], rng: np
     """
     row = np.full(len(decisions), -1, np.int16)
     for index, decision in enumerate(decisions):
-        if active(decisions, index, row):
+        if decision.is_active(row):
             answers = (given[index] for given in preferred)
             found = next((answer for answer in answers if answer >= 0), None)
             row[index] = rng.integers(len(decision.options)) if found is None else found

@@ -16,7 +16,6 @@ from nasengine.space.tables import (
     UNKNOWN,
     CostTables,
     Table,
-    active,
     combinations,
     complete,
     merge,
@@ -233,7 +232,7 @@ def test_completed_rows_are_architectures_and_keep_what_was_given():
         assert np.array_equal(row, first)
         mixed = complete(space.decisions, [np.where(rng.random(len(first)) < 0.5, first, -2), second], rng)
         assert np.array_equal(space.canonical(mixed[None])[0], mixed)
-        assert all(active(space.decisions, i, mixed) == (mixed[i] >= 0) for i in range(len(mixed)))
+        assert all(d.is_active(mixed) == (mixed[i] >= 0) for i, d in enumerate(space.decisions))
 
 
 def test_merging_tables_changes_no_price():
