@@ -2,11 +2,20 @@
 
 from nasengine.execution.executor import EvaluatesJobs, Executor, ExecutorType, MakeEvaluator
 from nasengine.execution.in_process import InProcess
-from nasengine.execution.local_pool import LocalPool
+from nasengine.execution.local_pool import LocalPool, leave_if_importing_main
 
 EXECUTORS: dict[str, ExecutorType] = {
     "in_process": InProcess,
     "local": LocalPool,
 }
 
-__all__ = ["EXECUTORS", "EvaluatesJobs", "Executor", "ExecutorType", "InProcess", "LocalPool", "MakeEvaluator"]
+__all__ = [
+    "EXECUTORS",
+    "EvaluatesJobs",
+    "Executor",
+    "ExecutorType",
+    "InProcess",
+    "LocalPool",
+    "MakeEvaluator",
+    "leave_if_importing_main",
+]

@@ -12,7 +12,7 @@ from typing import Any
 from nasengine.data import DEFAULT_DATASET, Dataset, load_data
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import load_plugins, make_task
-from nasengine.execution import EXECUTORS
+from nasengine.execution import EXECUTORS, leave_if_importing_main
 from nasengine.export import Exported, Preprocessing, Trained
 from nasengine.export import export as export_trained
 from nasengine.runs import Journal, create_run_folder
@@ -81,6 +81,7 @@ def search(
         RunError: a phase came to nothing, such as a search in which every trial failed.
         KeyboardInterrupt: after Ctrl-C; `resume` goes on.
     """
+    leave_if_importing_main()
     settings = new_run_settings(
         space,
         strategy,
@@ -114,6 +115,7 @@ def resume(folder: str | Path, *, on_event: OnEvent | None = None) -> Run:
         InputError: its data set or a plug-in is missing, or its device.
         KeyboardInterrupt: after Ctrl-C; calling again goes on.
     """
+    leave_if_importing_main()
     run = Run(folder)
     settings = run.settings
     choose_device(settings.device)
@@ -150,6 +152,7 @@ def retrain(
         InputError: no such architecture, or a setting that is wrong.
         RunError: the run has no retrain phase, is being written, or the training failed.
     """
+    leave_if_importing_main()
     run = Run(folder)
     found = run.find(architecture)
     template = next((phase for phase in reversed(run.strategy.phases) if isinstance(phase, RetrainPhase)), None)

@@ -393,6 +393,22 @@ def test_a_run_in_this_process_trains_with_its_number_of_threads(tmp_path):
     assert seen == {2}
 
 
+def test_a_script_without_its_main_guard_leaves_no_run_of_its_workers(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "import nasengine as nas\n"
+        "from tests.search.small import quick_strategy, small_space\n"
+        "nas.search(small_space(), quick_strategy(), executor='local', workers=2, device='cpu')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "if __name__ == '__main__':" in done.stderr.splitlines()[-1]
+    assert done.stderr.count("Traceback") == 1
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["small-quick-1"]
+
+
 def test_two_processes_never_write_one_run(tmp_path, finished):
     from nasengine.runs import Journal
     from nasengine.search.phases import header
