@@ -49,6 +49,9 @@ def guarded(command: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]
             # The reader has had enough (`| head`): not an error. Python would complain once more when it flushes.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit from None
+        except OSError as error:  # a full disk, a folder that is not ours: what the system says is the reason
+            complain(f"a file cannot be read or written: {first_line(error)}\n  traceback: {keep_traceback()}")
+            raise typer.Exit(FAILED) from None
         except Exception as error:
             complain(f"internal error: {type(error).__name__}: {first_line(error)}\n  traceback: {keep_traceback()}")
             raise typer.Exit(FAILED) from None
@@ -62,9 +65,12 @@ def first_line(error: BaseException) -> str:
 
 
 def keep_traceback() -> str:
-    """Write the traceback of the exception being handled to a file of its own; returns the file's path."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="nasengine-error-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(f"command: {sys.argv}\n\n{traceback.format_exc()}")
+    """Write the traceback of the exception being handled to a file of its own; its path, or why there is none."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="nasengine-error-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(f"command: {sys.argv}\n\n{traceback.format_exc()}")
+    except OSError as error:
+        return f"not kept, {error.strerror}"
     return file.name

@@ -86,13 +86,16 @@ def export(trained: Trained, to: str | Path) -> Exported:
     An earlier export at `to` is replaced, at the last moment.
 
     Raises:
-        InputError: `to` holds something else.
+        InputError: `to` holds something else, or cannot be made.
         ExportError: the network cannot be written as source, or the files do not prove equal; `to` is untouched.
     """
     to = Path(to)
-    _check_destination(to)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
+    try:
+        _check_destination(to)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
+    except OSError as error:
+        raise InputError(Problem(f"the folder {to} cannot be made: {error.strerror}")) from error
     try:
         aside.chmod(0o755)
         exported = _write(trained, aside)

@@ -143,20 +143,31 @@ class Journal:
             if time.monotonic() - self._synced >= SYNC_EVERY_S:
                 self._sync()
         except OSError as error:
-            raise RunError(f"{self.path} cannot be written: {error.strerror}") from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> RunError:
+        return RunError(f"{self.path} cannot be written: {error.strerror}")
 
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Force everything to the disk and let go of the run; harmless when repeated."""
-        if not self._file.closed:
-            try:
-                os.fsync(self._file.fileno())
-            finally:
-                self._file.close()
-                self._lock.release()
+        """Force everything to the disk and let go of the run; harmless when repeated.
+
+        Raises:
+            RunError: the last records cannot be written; they are lost, and the run is let go of all the same.
+        """
+        if self._file.closed:
+            return
+        try:
+            with self._file:  # closed whatever happens
+                self._file.flush()
+                self._sync()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Journal:
         return self

@@ -1,5 +1,6 @@
 """Every end of a command has its exit code and its message, and none has a traceback."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from nasengine.cli.guard import guarded
 from nasengine.errors import BuildError, ExportError, InputError, Mark, Problem, RunError, UnknownNameError
+from tests.search.small import SPACE, STRATEGY
 
 PLACED = Problem("unknown key 'x'", Mark("a.yaml", 3, 5), "expected one of y, z", "    x: 1")
 
@@ -23,6 +25,7 @@ PLACED = Problem("unknown key 'x'", Mark("a.yaml", 3, 5), "expected one of y, z"
         (ExportError("differs"), 1, "differs"),
         (BuildError("cannot be built"), 1, "cannot be built"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (PermissionError(13, "Permission denied", "runs/x"), 1, "[Errno 13] Permission denied: 'runs/x'"),
     ],
 )
 def test_what_is_raised_becomes_an_exit_code_and_a_message(
@@ -56,6 +59,23 @@ def test_an_error_of_ours_is_one_line_that_names_the_file_with_the_traceback(
     first, second = capsys.readouterr().err.splitlines()
     assert first == "internal error: ZeroDivisionError: of ours"
     assert "raise ZeroDivisionError" in Path(second.partition("traceback: ")[2]).read_text()
+
+
+@pytest.mark.parametrize("allowed", [2_000, 6_000])  # bytes a file: the journal breaks, or the files after it
+def test_a_full_disk_ends_a_run_with_its_reason(tmp_path: Path, allowed: int) -> None:
+    (tmp_path / "space.yaml").write_text(json.dumps(SPACE))
+    (tmp_path / "strategy.yaml").write_text(STRATEGY)
+    code = (
+        "import resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({allowed}, {allowed}))\n"
+        "sys.argv = 'nasengine search space.yaml strategy.yaml --run run --trials 8'.split()\n"
+        "from nasengine.cli.main import run\nrun()"
+    )
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "internal error" not in done.stderr
 
 
 def test_a_reader_that_has_had_enough_is_no_error() -> None:
