@@ -111,11 +111,14 @@ class ResidualNetwork(nn.Module):
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if zero_last_norm:
-            for module in self.blocks:
-                scale = getattr(module.last.norm, "weight", None)
-                if scale is None:
-                    raise ValueError("zero_last_norm needs normalisations with a learned scale (affine: true)")
-                nn.init.zeros_(scale)
+            self._zero_last_norms()
+
+    def _zero_last_norms(self) -> None:
+        for block in self.blocks:
+            scale = getattr(block.last.norm, "weight", None)
+            if scale is None:
+                raise ValueError("zero_last_norm needs normalisations with a learned scale (affine: true)")
+            nn.init.zeros_(scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, classes)."""
