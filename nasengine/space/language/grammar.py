@@ -61,15 +61,10 @@ def read_space(root: YamlNode, file: str, lines: Mapping[str, tuple[str, ...]]) 
     shared = {key: reader.read(value, f"let.{key}") for key, value in let.shared.items()}
 
     task = read_task(entries["task"], reader) if "task" in entries else None
-    root_key, root_node = _root(mapping, problems), None
-    if root_key is not None:
-        root_node = reader.read(entries[root_key], root_key)
-        if root_key == "proxy":
-            check_proxy(root_node, shared, problems)
-        else:
-            _check_network(root_node, shared, problems)
-        if root_key == "network" and "task" not in entries:
-            problems.add("the space has no 'task'", mapping.mark, "expected task: {kind: …, input: [3, 32, 32], …}")
+    root_key = _root(mapping, problems)
+    root_node = None if root_key is None else _read_root(root_key, entries[root_key], reader, shared)
+    if root_key == "network" and "task" not in entries:
+        problems.add("the space has no 'task'", mapping.mark, "expected task: {kind: …, input: [3, 32, 32], …}")
     quantization = read_quantization(entries["quantization"], reader) if "quantization" in entries else ()
     constraints = read_constraints(entries["constraints"], checks) if "constraints" in entries else ()
     relations = read_relations(entries["relations"], checks) if "relations" in entries else ()
@@ -119,6 +114,13 @@ def _root(mapping: YamlMapping, problems: Problems) -> str | None:
             problems.add("the space has no 'network'", mapping.mark, "expected a key 'network' (or 'proxy')")
         return None
     return found[0]
+
+
+def _read_root(key: str, node: YamlNode, reader: NodeReader, shared: Mapping[str, Node]) -> Node:
+    read = reader.read(node, key)
+    check = check_proxy if key == "proxy" else _check_network
+    check(read, shared, reader.problems)
+    return read
 
 
 def _check_network(node: Node, shared: Mapping[str, Node], problems: Problems) -> None:

@@ -6,8 +6,7 @@ from nasengine.space.holes import Bound, Relation
 from nasengine.space.language.checks import Checks
 from nasengine.space.language.grammar_reader import PATH
 from nasengine.space.language.yaml import YamlMapping, YamlNode
-
-ORDERS = ("increasing", "not_decreasing", "decreasing", "not_increasing", "equal")
+from nasengine.space.relations import ORDERS
 
 
 def read_constraints(node: YamlNode, checks: Checks) -> tuple[Bound, ...]:
@@ -36,7 +35,9 @@ def read_relations(node: YamlNode, checks: Checks) -> tuple[Relation, ...]:
         if "order" in mapping.entries:
             checks.keys(mapping, where, ("order", "is"), ("is",))
             paths = _paths(mapping.entries["order"], f"{where}.order", 2, checks)
-            order = checks.one_of(mapping.entries["is"], f"{where}.is", ORDERS) if "is" in mapping.entries else None
+            order = (
+                checks.one_of(mapping.entries["is"], f"{where}.is", tuple(ORDERS)) if "is" in mapping.entries else None
+            )
             if paths and order:
                 relations.append(Relation("order", paths, mapping.mark, order=order))
         elif "sum" in mapping.entries:

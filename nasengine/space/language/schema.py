@@ -16,7 +16,7 @@ from nasengine.space.language.grammar import KEYS
 from nasengine.space.language.grammar_options import MAX_OPTIONS
 from nasengine.space.language.grammar_proxy import INPUTS, JOINS, OPERATIONS, PROXY_TYPES
 from nasengine.space.language.grammar_quantization import SCOPES
-from nasengine.space.language.grammar_relations import ORDERS
+from nasengine.space.relations import ORDERS
 
 Schema: TypeAlias = dict[str, Any]
 
