@@ -8,7 +8,7 @@ asked for that this version cannot do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from nasengine.build.network import refuse_what_has_no_network
 from nasengine.costs import COSTS, check_constraints, check_known
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
-from nasengine.evaluators.plan import evaluator_settings
 from nasengine.search.run_file import RunSettings
-from nasengine.search.searching import all_constraints, make_algorithm, make_domain
+from nasengine.search.searching import all_constraints, make_domain
 from nasengine.search.settings import Phase, RetrainPhase, SearchPhase, Strategy
+from nasengine.search.values import check_algorithm, check_training
 from nasengine.space import SearchSpace
 from nasengine.space.problems import Problems
 
@@ -92,18 +92,8 @@ def _check_components(space: SearchSpace, strategy: Strategy, phase: SearchPhase
         for problem in error.problems:
             yield strategy.problem(place, problem.message, problem.expected) if place else problem
         return
-    makers: dict[str, Callable[[], object]] = {
-        "algorithm": lambda: make_algorithm(phase, domain, strategy.objectives, seed=0)
-    }
-    if phase.evaluator is not None:
-        component = phase.evaluator.component
-        makers["evaluator"] = lambda: evaluator_settings(component.plain())
-    for key, make in makers.items():
-        try:
-            make()
-        except InputError as error:
-            for problem in error.problems:
-                yield strategy.problem(f"phases.{phase.name}.{key}", problem.message, problem.expected)
+    yield from check_algorithm(strategy, phase, domain)
+    yield from check_training(strategy, phase)
 
 
 def _check_objectives(strategy: Strategy, phase: SearchPhase, metrics: Mapping[str, str]) -> Iterator[Problem]:
@@ -185,6 +175,7 @@ def _check_retrain(
         yield strategy.problem(f"{path}.quantization", message)
     if phase.budget is None:
         yield strategy.problem(path, f"the phase {phase.name!r} has no budget", "expected such as {epochs: 100}")
+    yield from check_training(strategy, phase)
     yield from _check_architecture(space, strategy, phase, before)
 
 

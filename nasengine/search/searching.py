@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from nasengine.algorithms import Algorithm
 from nasengine.costs import COSTS
 from nasengine.costs.pricing import Pricer
 from nasengine.errors import InputError
@@ -27,7 +26,7 @@ from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, Pha
 from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
 from nasengine.search.run_file import RunSettings
 from nasengine.search.settings import Phase, SearchPhase, Strategy
-from nasengine.search.tables import built_tables
+from nasengine.search.values import make_algorithm
 from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
 
@@ -165,17 +164,6 @@ def windows(bounds: Iterable[Constraint]) -> dict[str, tuple[float | None, float
         highs = [end for end in (high, bound.high) if end is not None]
         found[bound.name] = (max(lows, default=None), min(highs, default=None))
     return found
-
-
-def make_algorithm(phase: SearchPhase, domain: Domain, objectives: Sequence[Objective], seed: int) -> Algorithm:
-    """The phase's algorithm.
-
-    Raises:
-        InputError: it refuses its settings.
-    """
-    constructor = built_tables()["algorithm"][phase.algorithm.type]
-    made: Algorithm = constructor(domain, objectives, seed=seed, **phase.algorithm.settings)
-    return made
 
 
 def evaluation_plan(settings: RunSettings, phase: Phase, component: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from nasengine.search.settings import (
     Strategy,
 )
 from nasengine.search.tables import PLAIN_TRAINER, built_tables
+from nasengine.search.values import check_values
 from nasengine.space.language.yaml import (
     YamlFile,
     YamlMapping,
@@ -85,7 +86,7 @@ def check_strategy(path_or_name: str | Path, *, tables: Tables | None = None) ->
     problems: list[Problem] = []
     for index in range(max(1, len(parsed.documents))):
         try:
-            _read_document(parsed, index, (), tables)
+            problems += check_values(_read_document(parsed, index, (), tables))
         except InputError as error:
             problems += error.problems
     return problems

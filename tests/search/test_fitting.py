@@ -60,6 +60,8 @@ def test_values_that_only_a_constructor_can_judge_are_refused():
     found = reasons("search.optimizer.momentum=1.5", "search.algorithm={type: regularized_evolution, population: 1}")
     assert any("tournament" in reason for reason in found)
     assert any("momentum" in reason for reason in found)
+    (reason,) = reasons("retrain.optimizer={type: sgd, momentum: 1.5}")
+    assert "momentum of optimizer 'sgd' is 1.5" in reason
 
 
 def test_a_search_needs_images_held_out():

@@ -261,6 +261,18 @@ def test_a_file_of_two_strategies_can_be_checked_but_not_loaded(tmp_path):
         load_strategy(path)
 
 
+def test_values_that_only_a_constructor_can_judge_are_checked_without_a_space(tmp_path):
+    path = tmp_path / "values.yaml"
+    text = WHOLE.replace("tournament: 3", "tournament: 9, known: [default]")
+    path.write_text(text.replace("adamw", "{type: sgd, momentum: 1.5}").replace("ema: 0.999", "ema: 1.5"))
+    found = [(problem.mark.line, problem.message) for problem in check_strategy(path)]
+    assert found == [
+        (10, "regularized_evolution with tournament 9 and population 6"),
+        (11, "momentum of optimizer 'sgd' is 1.5"),
+        (15, "ema is 1.5"),
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[]", "3", "a: [", "\t- x", "phases: &a [*a]"])
 def test_what_is_no_strategy_is_refused_with_a_reason(tmp_path, text):
     path = tmp_path / "odd.yaml"
