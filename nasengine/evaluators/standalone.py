@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import time
@@ -9,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 
-from nasengine.build import build
+from nasengine.build import build, resolve
 from nasengine.data import Part
-from nasengine.errors import InputError, Problem, TrialError
+from nasengine.errors import InputError, NasEngineError, Problem, TrialError
 from nasengine.evaluators.evaluator import EvaluatorInputs
 from nasengine.execution.executor import failure
 from nasengine.objectives import Direction
@@ -82,6 +84,7 @@ class StandaloneEvaluator:
         self.inputs, self.settings = inputs, settings
         self.task = smoothed(inputs.task, settings.label_smoothing)
         self._resized: tuple[tuple[int, int], Part, Part] | None = None
+        import_late_parts(inputs.space)
 
     @property
     def metrics(self) -> Mapping[str, Direction]:
@@ -134,6 +137,15 @@ def resolution(space: SearchSpace, architecture: Architecture) -> tuple[int, int
     if shape is None:
         raise InputError(Problem(f"the space {space.name!r} has no task, so nothing can be trained"))
     return shape[1], shape[2]
+
+
+def import_late_parts(space: SearchSpace) -> None:
+    """Have torch import what it imports when a first network is looked at, which takes seconds.
+
+    Without it the first trial of every worker process would pay, and with a short time limit every trial fail.
+    """
+    with contextlib.suppress(NasEngineError):  # what cannot be built is for the trials to say
+        resolve(space, space.sample(np.random.default_rng(0)))
 
 
 def smoothed(task: Task, label_smoothing: float) -> Task:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import gc
 import math
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -45,6 +47,19 @@ def test_measurements_depend_on_the_job_alone():
     assert measure(evaluator).measurements == first.measurements
     assert measure(make_evaluator(tiny_plan())).measurements == first.measurements
     assert measure(evaluator, seed=2).measurements != first.measurements
+
+
+def test_what_torch_imports_late_is_there_before_the_first_trial_is_timed():
+    code = (
+        "import sys\n"
+        "from tests.evaluators.test_standalone import SPACE, measure, make_evaluator, tiny_plan\n"
+        "evaluator = make_evaluator(tiny_plan())\n"
+        "before = set(sys.modules)\n"
+        "measure(evaluator, epochs=1)\n"
+        "print(len(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 40
 
 
 def test_several_jobs_give_one_result_each_in_turn():
