@@ -170,7 +170,8 @@ class Bar(Lines):
 
     def training(self, event: TrainingProgress) -> None:
         self._show(f"{event.phase} {event.name}", event.epoch, event.epochs)
-        self._bar.update(self._task, best=shown(event.measurements), left="")
+        left = event.seconds * (event.epochs - event.epoch)
+        self._bar.update(self._task, best=shown(event.measurements), left=f"{duration(left)} left" if left else "")
 
     def _show(self, name: str, done: int, of: int | None) -> None:
         if self._task is None:

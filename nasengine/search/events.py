@@ -106,6 +106,7 @@ class TrainingProgress:
         phase, name: which training of which phase.
         epoch, epochs: how far it is.
         measurements: of this epoch, such as the training loss; never of the test part.
+        seconds: that this epoch took.
     """
 
     phase: str
@@ -113,6 +114,7 @@ class TrainingProgress:
     epoch: int
     epochs: int
     measurements: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -122,6 +124,7 @@ class TrainingProgress:
             "epoch": self.epoch,
             "epochs": self.epochs,
             "measurements": dict(self.measurements),
+            "seconds": round(self.seconds, 3),
         }
 
 

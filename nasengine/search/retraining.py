@@ -360,6 +360,6 @@ def _executor(settings: RunSettings, phase: RetrainPhase, plan: TrainingPlan, on
 
     def on_epoch(name: str, record: EpochRecord) -> None:
         measured = {"loss": record.loss, "rate": record.rate}
-        on_event(TrainingProgress(phase.name, name, record.epoch, record.epochs, measured))
+        on_event(TrainingProgress(phase.name, name, record.epoch, record.epochs, measured, record.seconds))
 
     return InProcess(functools.partial(make_final_training, plan, on_epoch), threads=settings.threads)

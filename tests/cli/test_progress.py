@@ -39,7 +39,7 @@ def events() -> Iterator[Event]:
     yield PhaseEnded("search", 30.0, "3 trials")
     yield PhaseStarted("retrain", "retrain")
     for epoch in range(1, 21):
-        yield TrainingProgress("retrain", "trial-2-seed-0", epoch, 20, {"loss": 1.0 / epoch})
+        yield TrainingProgress("retrain", "trial-2-seed-0", epoch, 20, {"loss": 1.0 / epoch}, seconds=3.0)
     yield TrainingEnded(
         "retrain", 1, 1, {"name": "trial-2-seed-0", "status": "completed", "measurements": {"test_accuracy": 0.8}}
     )
@@ -82,6 +82,7 @@ def test_a_bar_keeps_new_bests_and_failures_and_shows_the_rest_live() -> None:
     assert "failed, the loss is no number" in text
     assert "best accuracy 0.75 (trial 2)" in text
     assert "20/20" in text
+    assert "54.0 s left" in text  # after 2 of 20 epochs of 3 s
     assert "mind [this]" in text
 
 
