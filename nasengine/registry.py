@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import importlib
 import types
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from nasengine.errors import InputError, Problem, UnknownNameError, nearest, one_of
@@ -58,18 +59,43 @@ def import_module(name: str) -> types.ModuleType:
         raise InputError(f"the module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def load_plugins(modules: Iterable[str], tables: Mapping[str, MutableMapping[str, Any]]) -> None:
+@dataclass(frozen=True, slots=True)
+class PluginKind:
+    """What a plug-in may add under one word of its `NASENGINE`.
+
+    Args:
+        table: where it goes.
+        what: it is, for messages: "a class with the methods ask and tell".
+        methods: that a class must have; a function that makes such an object may stand in its place.
+        base: class that it must be derived from, and no function then.
+    """
+
+    table: MutableMapping[str, Any]
+    what: str
+    methods: tuple[str, ...] = ()
+    base: type | None = None
+
+    def fits(self, entry: object) -> bool:
+        """Whether an entry can be of this kind."""
+        if not isinstance(entry, type):
+            return self.base is None and callable(entry)
+        has = {name for parent in entry.__mro__ for name in vars(parent)}
+        return has.issuperset(self.methods) and (self.base is None or issubclass(entry, self.base))
+
+
+def load_plugins(modules: Iterable[str], kinds: Mapping[str, PluginKind]) -> None:
     """Import each plug-in module, allow its classes in YAML, and add what its `NASENGINE` dictionary declares.
 
     Loading the same module twice is harmless, since workers load what the driver has loaded.
 
     Args:
         modules: importable module names, as given with `--plugin`.
-        tables: kind -> table, for example {"block": BLOCKS, "algorithm": ALGORITHMS}.
+        kinds: what it may declare, for example {"algorithm": PluginKind(ALGORITHMS, …)}.
 
     Raises:
         InputError: the module cannot be imported, declares something else than a dictionary of dictionaries, names
-            an unknown kind, or takes a name that is taken.
+            an unknown kind, declares what is not of its kind, or takes a name that is taken; nothing of that module
+            is added then.
     """
     for module_name in modules:
         allow_modules([module_name])
@@ -77,9 +103,20 @@ def load_plugins(modules: Iterable[str], tables: Mapping[str, MutableMapping[str
         if not (isinstance(declared, Mapping) and all(isinstance(entries, Mapping) for entries in declared.values())):
             expected = "expected {kind: {name: thing}}"
             raise InputError(Problem(f"NASENGINE of the plug-in {module_name!r} is {declared!r}", expected=expected))
-        for kind, entries in declared.items():
-            table = look_up(tables, kind, f"plug-in kind in {module_name}.NASENGINE")
-            for name, entry in entries.items():
-                if table.get(name, entry) is not entry:
-                    raise InputError(f"plug-in {module_name!r} adds the {kind} {name!r}, but that name is taken")
-                table[name] = entry
+        for kind, name, entry in tuple(_checked(declared, module_name, kinds)):
+            kinds[kind].table[name] = entry
+
+
+def _checked(
+    declared: Mapping[str, Mapping[str, Any]], module_name: str, kinds: Mapping[str, PluginKind]
+) -> Iterator[tuple[str, str, Any]]:
+    """(kind, name, entry) of everything that a plug-in declares."""
+    for kind, entries in declared.items():
+        about = look_up(kinds, kind, f"plug-in kind in {module_name}.NASENGINE")
+        for name, entry in entries.items():
+            if not isinstance(name, str) or not about.fits(entry):
+                found = f"plug-in {module_name!r} adds the {kind} {name!r}, which is {entry!r}"
+                raise InputError(Problem(found, expected=f"expected {about.what}, under a name"))
+            if about.table.get(name, entry) is not entry:
+                raise InputError(f"plug-in {module_name!r} adds the {kind} {name!r}, but that name is taken")
+            yield kind, name, entry

@@ -4,7 +4,7 @@ import pytest
 
 from nasengine import registry
 from nasengine.errors import InputError, UnknownNameError
-from nasengine.registry import allowed_modules, load_plugins, look_up
+from nasengine.registry import PluginKind, allowed_modules, load_plugins, look_up
 
 
 @pytest.fixture
@@ -27,18 +27,20 @@ def test_an_unknown_name_is_answered_with_the_valid_and_the_nearest_ones():
 
 
 def test_a_plug_in_adds_its_entries_and_may_be_loaded_twice(plug_in):
-    name = plug_in("fine_plug_in", "thing = object()\nNASENGINE = {'fruit': {'quince': thing}}")
-    tables = {"fruit": {"apple": 1}}
-    load_plugins([name, name], tables)
-    assert list(tables["fruit"]) == ["apple", "quince"]
+    name = plug_in("fine_plug_in", "NASENGINE = {'fruit': {'quince': dict}}")
+    fruit = {"apple": list}
+    load_plugins([name, name], {"fruit": PluginKind(fruit, "a class")})
+    assert list(fruit) == ["apple", "quince"]
     assert allowed_modules() == {name}
 
 
 def test_a_name_that_is_taken_is_not_replaced(plug_in):
-    tables = {"fruit": {"apple": 1}}
+    fruit = {"apple": list}
     with pytest.raises(InputError, match="adds the fruit 'apple', but that name is taken"):
-        load_plugins([plug_in("greedy_plug_in", "NASENGINE = {'fruit': {'apple': 2}}")], tables)
-    assert tables == {"fruit": {"apple": 1}}
+        load_plugins(
+            [plug_in("greedy_plug_in", "NASENGINE = {'fruit': {'apple': dict}}")], {"fruit": PluginKind(fruit, "")}
+        )
+    assert fruit == {"apple": list}
 
 
 @pytest.mark.parametrize(
@@ -54,4 +56,4 @@ def test_a_name_that_is_taken_is_not_replaced(plug_in):
 )
 def test_a_plug_in_that_is_wrong_is_bad_input(plug_in, text, says):
     with pytest.raises(InputError, match=says):
-        load_plugins([plug_in(f"wrong_{abs(hash(text))}", text)], {"fruit": {}})
+        load_plugins([plug_in(f"wrong_{abs(hash(text))}", text)], {"fruit": PluginKind({}, "a class")})

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from nasengine.evaluators.evaluator import Evaluator, EvaluatorInputs, EvaluatorSettings
 from nasengine.evaluators.plan import load_materials, make_evaluator, make_task
-from nasengine.evaluators.plugins import PLUGIN_TABLES, load_plugins
+from nasengine.evaluators.plugins import PLUGIN_KINDS, load_plugins
 from nasengine.evaluators.retraining import Retrained, retrain
 from nasengine.evaluators.standalone import Standalone, StandaloneEvaluator
 from nasengine.evaluators.tables import EVALUATORS
 
 __all__ = [
     "EVALUATORS",
-    "PLUGIN_TABLES",
+    "PLUGIN_KINDS",
     "Evaluator",
     "EvaluatorInputs",
     "EvaluatorSettings",

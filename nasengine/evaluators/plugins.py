@@ -1,29 +1,38 @@
-"""All tables that a plug-in may add to, under the kinds that its `NASENGINE` dictionary names."""
+"""Everything that a plug-in may add, under the kinds that its `NASENGINE` dictionary names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
+
+from torch import nn
 
 from nasengine import registry
 from nasengine.algorithms import ALGORITHMS
 from nasengine.data import DATASETS
 from nasengine.evaluators.tables import EVALUATORS
+from nasengine.execution import EXECUTORS
 from nasengine.networks import NETWORK_TYPES
+from nasengine.registry import PluginKind
 from nasengine.tasks import TASKS
 from nasengine.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
-PLUGIN_TABLES: dict[str, MutableMapping[str, Any]] = {
-    "network": NETWORK_TYPES,
-    "block": NETWORK_TYPES,
-    "layer": NETWORK_TYPES,
-    "algorithm": ALGORITHMS,
-    "evaluator": EVALUATORS,
-    "dataset": DATASETS,
-    "task": TASKS,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-    "augmentation": AUGMENTATIONS,
+MODULE = PluginKind(NETWORK_TYPES, "a class derived from torch.nn.Module", base=nn.Module)
+
+# network, block and layer are three words for what one table holds.
+PLUGIN_KINDS: dict[str, PluginKind] = {
+    "network": MODULE,
+    "block": MODULE,
+    "layer": MODULE,
+    "algorithm": PluginKind(ALGORITHMS, "a class with the methods ask and tell", ("ask", "tell")),
+    "evaluator": PluginKind(EVALUATORS, "settings with the method evaluator", ("evaluator",)),
+    "executor": PluginKind(
+        EXECUTORS, "a class with submit, results and has_workers", ("submit", "results", "has_workers")
+    ),
+    "dataset": PluginKind(DATASETS, "a function DataRequest -> Dataset"),
+    "task": PluginKind(TASKS, "a class with the methods loss and measure", ("loss", "measure")),
+    "optimizer": PluginKind(OPTIMIZERS, "settings with the method build", ("build",)),
+    "schedule": PluginKind(SCHEDULES, "a class with the method rate", ("rate",)),
+    "augmentation": PluginKind(AUGMENTATIONS, "a class with the method __call__", ("__call__",)),
 }
 
 
@@ -33,4 +42,4 @@ def load_plugins(modules: Iterable[str]) -> None:
     Raises:
         InputError: see `registry.load_plugins`.
     """
-    registry.load_plugins(modules, PLUGIN_TABLES)
+    registry.load_plugins(modules, PLUGIN_KINDS)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Any
-
 from nasengine.algorithms import ALGORITHMS
-from nasengine.evaluators import EVALUATORS, PLUGIN_TABLES, Standalone
+from nasengine.evaluators import EVALUATORS, Standalone
 from nasengine.search.forms import Tables
 from nasengine.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
@@ -26,8 +23,3 @@ def built_tables() -> Tables:
         "sampler": {},
         "schedule": SCHEDULES,
     }
-
-
-def plugin_tables() -> MutableMapping[str, MutableMapping[str, Any]]:
-    """The tables that a plug-in may add to, by the kinds that its `NASENGINE` names."""
-    return PLUGIN_TABLES

@@ -174,7 +174,7 @@ def test_a_layer_of_torch_itself_can_be_allowed():
 
 def test_loading_a_plugin_allows_its_classes_by_module_and_by_its_own_names(package):
     table = dict(NETWORK_TYPES)
-    registry.load_plugins([package], {"block": table})
+    registry.load_plugins([package], {"block": registry.PluginKind(table, "a module")})
     assert look_up_type("their_blocks.inner:Gate") is table["gate"]
 
 

@@ -12,7 +12,7 @@ import torch
 
 from nasengine.data import DATASETS
 from nasengine.errors import InputError
-from nasengine.evaluators import PLUGIN_TABLES, load_materials, load_plugins, make_evaluator
+from nasengine.evaluators import PLUGIN_KINDS, load_materials, load_plugins, make_evaluator
 from nasengine.evaluators.plan import largest_input
 from nasengine.records import Job
 from tests.evaluators.tiny import tiny_plan, tiny_space
@@ -152,11 +152,11 @@ def plugin(tmp_path, monkeypatch):
         )
     )
     monkeypatch.syspath_prepend(tmp_path)
-    before = {kind: dict(table) for kind, table in PLUGIN_TABLES.items()}
+    before = {kind: dict(about.table) for kind, about in PLUGIN_KINDS.items()}
     yield "my_plugin"
-    for kind, table in PLUGIN_TABLES.items():
-        for name in set(table) - set(before[kind]):
-            del table[name]
+    for kind, about in PLUGIN_KINDS.items():
+        for name in set(about.table) - set(before[kind]):
+            del about.table[name]
     sys.modules.pop("my_plugin", None)
 
 
@@ -185,3 +185,30 @@ def test_a_plug_in_of_an_unknown_kind_is_refused(plugin, tmp_path):
     (tmp_path / "my_plugin.py").write_text("NASENGINE = {'dataste': {}}")
     with pytest.raises(InputError, match="did you mean 'dataset'"):
         load_plugins([plugin])
+
+
+def test_every_entry_of_every_table_is_of_its_kind():
+    for kind, about in PLUGIN_KINDS.items():
+        assert all(about.fits(entry) for entry in about.table.values()), kind
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "expected"),
+    [
+        ("{'block': {'my': 3}}", "adds the block 'my', which is 3", "a class derived from torch.nn.Module"),
+        ("{'block': {'my': nn.ReLU()}}", "adds the block 'my', which is ReLU()", "a class derived from"),
+        ("{'block': {'good': nn.ELU, 'my': 3}}", "adds the block 'my', which is 3", "a class derived from"),
+        ("{'block': {3: nn.ReLU}}", "adds the block 3", "a class derived from"),
+        ("{'algorithm': {'my': nn.ReLU}}", "adds the algorithm 'my', which is <class", "the methods ask and tell"),
+        ("{'optimizer': {'my': torch.optim.SGD}}", "adds the optimizer 'my'", "settings with the method build"),
+        ("{'dataset': {'my': 'a.csv'}}", "adds the dataset 'my', which is 'a.csv'", "a function DataRequest"),
+    ],
+)
+def test_what_is_not_of_its_kind_is_refused_and_nothing_added(plugin, tmp_path, text, found, expected):
+    (tmp_path / "my_plugin.py").write_text(f"import torch\nfrom torch import nn\n\nNASENGINE = {text}\n")
+    with pytest.raises(InputError) as caught:
+        load_plugins([plugin])
+    (problem,) = caught.value.problems
+    assert found in problem.message
+    assert expected in problem.expected
+    assert not any({"my", "good", 3} & set(about.table) for about in PLUGIN_KINDS.values())
