@@ -14,7 +14,7 @@ import numpy as np
 
 from nasengine.costs import COSTS
 from nasengine.costs.pricing import Pricer
-from nasengine.errors import InputError
+from nasengine.errors import BuildError, InputError
 from nasengine.evaluators import make_evaluator
 from nasengine.execution import EXECUTORS, Executor, MakeEvaluator
 from nasengine.objectives import Constraint, Objective, ParetoFront, losses, rank_trials
@@ -99,7 +99,10 @@ def make_domain(space: SearchSpace, phase: SearchPhase, constraints: Sequence[Co
     names = list(dict.fromkeys(bound.name for bound in bounds))
 
     def accepts(architecture: Architecture) -> bool:
-        priced = pricer.price_encoded(space.encode(architecture)[None], names)
+        try:
+            priced = pricer.price_encoded(space.encode(architecture)[None], names)
+        except BuildError:  # its trial will fail and say why
+            return True
         amounts = {name: int(priced[name][0]) for name in names}
         return not any(bound.breach(amounts) for bound in bounds)
 
