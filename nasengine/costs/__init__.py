@@ -1,6 +1,6 @@
 """What a network costs before it is trained: parameters, MACs, BitOPs, size, peak activation memory."""
 
-from nasengine.costs.constraints import breaches, check_constraints, feasible, feasible_size, make_constraint_check
+from nasengine.costs.constraints import breaches, check_constraints, feasible, feasible_size
 from nasengine.costs.counting import count, count_modules, total
 from nasengine.costs.known import check_known
 from nasengine.costs.measuring import costs, measure
@@ -24,7 +24,6 @@ __all__ = [
     "count_modules",
     "feasible",
     "feasible_size",
-    "make_constraint_check",
     "measure",
     "total",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,21 +30,6 @@ def check_constraints(space: SearchSpace) -> list[Problem]:
             expected = f"expected {one_of(COSTS)}{nearest(bound.cost, COSTS)}"
             problems.append(Problem(f"unknown cost {bound.cost!r} in constraints", bound.mark, expected, text))
     return problems
-
-
-def make_constraint_check(space: SearchSpace, pricer: Pricer) -> Callable[[Architecture], bool]:
-    """A function that says whether an architecture satisfies the constraints of the space.
-
-    Raises:
-        InputError: a constraint on a cost that does not exist.
-    """
-    _refuse_unknown(space)
-    constraints = space.constraints
-
-    def satisfied(architecture: Architecture) -> bool:
-        return not constraints or not breaches(constraints, pricer, architecture)
-
-    return satisfied
 
 
 def breaches(constraints: Sequence[Bound], pricer: Pricer, architecture: Architecture) -> list[str]:
