@@ -138,9 +138,11 @@ def _check_phases(space: SearchSpace, strategy: Strategy) -> Iterator[Problem]:
         yield from _check_network(space, strategy, phase)
         yield from _check_origins(strategy, phase)
         if isinstance(phase, SearchPhase):
+            reads = f"the algorithm {phase.algorithm.type!r} reads no artifact"
             if phase.require:
-                message = f"the algorithm {phase.algorithm.type!r} reads no artifact, so there is nothing to require"
-                yield strategy.problem(f"phases.{phase.name}.require", message)
+                yield strategy.problem(f"phases.{phase.name}.require", f"{reads}, so there is nothing to require")
+            if phase.origins:
+                yield strategy.problem(f"phases.{phase.name}.from", f"{reads}, so `from` would change nothing")
             if phase.evaluator is not None and phase.evaluator.start is not None:
                 message = f"the evaluator {phase.evaluator.component.type!r} starts from fresh weights only"
                 yield strategy.problem(f"phases.{phase.name}.evaluator.start", message)
@@ -175,6 +177,12 @@ def _check_retrain(
         yield strategy.problem(f"{path}.quantization", message)
     if phase.budget is None:
         yield strategy.problem(path, f"the phase {phase.name!r} has no budget", "expected such as {epochs: 100}")
+    if len(phase.origins) > 1:
+        message = f"the phase {phase.name!r} takes its architectures from one place, not from {len(phase.origins)}"
+        yield strategy.problem(f"{path}.from", message, "expected one phase, or RUN/PHASE of another run")
+    if phase.origins and phase.architecture is not None:
+        message = f"the phase {phase.name!r} names its architecture, so `from` would change nothing"
+        yield strategy.problem(f"{path}.from", message, "expected one of them; weights are named by `start:`")
     yield from check_training(strategy, phase)
     yield from _check_architecture(space, strategy, phase, before)
 

@@ -66,9 +66,7 @@ def test_values_that_only_a_constructor_can_judge_are_refused():
 
 def test_a_search_needs_images_held_out():
     (reason,) = reasons(text=STRATEGY.replace("validation: 0.25", "validation: 0"))
-    assert (
-        reason.startswith("quick.yaml:3:7: the phase 'search' holds no images out") or "holds no images out" in reason
-    )
+    assert reason.startswith("quick.yaml:3:37: the phase 'search' holds no images out")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +78,9 @@ def test_a_search_needs_images_held_out():
         ("retrain.when=not_converged", "asks how a prepare phase ended"),
         ("retrain.from=other/run", "there is no folder 'other/run'"),
         ("retrain.start=other/run", "there is no folder 'other/run'"),
+        ("retrain.from=[search, search]", "takes its architectures from one place, not from 2"),
         ("search.require={probability: 0.9}", "there is nothing to require"),
+        ("search.from=other/run", "reads no artifact, so `from` would change nothing"),
         ("search.evaluator.start=other/run", "starts from fresh weights only"),
     ],
 )
@@ -89,6 +89,12 @@ def test_what_this_version_cannot_do_is_refused(override, message):
     found = reasons(override, text=text)
     assert any(message in reason for reason in found), found
     assert all(reason.startswith(f"--set {override}: ") for reason in found)
+
+
+def test_an_architecture_that_is_named_comes_from_nowhere_else():
+    text = STRATEGY.replace("best: 2", "architecture: known.narrow, from: search")
+    (reason,) = reasons(text=text)
+    assert "names its architecture, so `from` would change nothing" in reason
 
 
 def test_all_reasons_come_together():
