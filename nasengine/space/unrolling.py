@@ -150,7 +150,7 @@ class _Walk:
             self.problems.add(
                 f"two choices would have the path {found.path}",
                 found.mark,
-                "expected labels and keys that make paths differ (a dot in a label can cause this)",
+                "expected paths that differ: an optional holds neither another optional nor a choice called 'present'",
             )
         self.found.setdefault(found.path, found)
 

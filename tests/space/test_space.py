@@ -1,6 +1,5 @@
 """The search space as an object: what it refuses, what it keeps, how it travels."""
 
-import dataclasses
 import itertools
 import json
 import pickle
@@ -8,9 +7,8 @@ import pickle
 import pytest
 
 from nasengine.errors import InputError
-from nasengine.space import Decision, SearchSpace, parse_space, space_from_mapping
-from nasengine.space.holes import MapOf
-from tests.space.space_helpers import HEAD, UNEQUAL, problems_of, space_of
+from nasengine.space import Decision, SearchSpace, space_from_mapping
+from tests.space.space_helpers import UNEQUAL, problems_of, space_of
 
 
 def messages(space, options):
@@ -218,10 +216,14 @@ def test_a_size_that_cannot_be_printed_is_described_by_its_order_of_magnitude():
     assert json.loads(json.dumps(space.describe()))["size"] == "about 10^4064"
 
 
-def test_paths_that_two_choices_share_are_refused():
-    tree = parse_space(f"{HEAD}network: {{type: net, a: {{optional: {{now: {{choice: [1, 2]}}}}}}}}", "space.yaml")
-    maybe = tree.root.entries["a"]  # the grammar refuses such a key: it takes a tree made by hand
-    clash = MapOf({"present": maybe.of.entries["now"]}, maybe.of.mark)
-    root = MapOf({"type": tree.root.entries["type"], "a": dataclasses.replace(maybe, of=clash)}, tree.root.mark)
-    with pytest.raises(InputError, match=r"two choices would have the path network\.a\.present"):
-        SearchSpace(dataclasses.replace(tree, root=root))
+@pytest.mark.parametrize(
+    ("held", "column"), [("{optional: {type: b}}", 36), ("{type: b, present: {choice: [1, 2]}}", 55)]
+)
+def test_an_optional_that_holds_what_has_its_own_path_is_refused(held, column):
+    with pytest.raises(InputError) as caught:
+        space_of(f"network: {{type: net, a: {{optional: {held}}}}}")
+    (problem,) = caught.value.problems
+    assert problem.message == "two choices would have the path network.a.present"
+    assert "an optional holds neither another optional nor a choice called 'present'" in problem.expected
+    assert problem.mark is not None
+    assert problem.mark.column == column
