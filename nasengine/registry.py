@@ -12,9 +12,11 @@ and its classes may then also be named in YAML as `type: package.module:Class`.
 from __future__ import annotations
 
 import importlib
+import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from nasengine.errors import InputError, Problem, UnknownNameError, nearest, one_of
@@ -57,6 +59,20 @@ def import_module(name: str) -> types.ModuleType:
         return importlib.import_module(name)
     except Exception as error:  # not only ImportError: the module's own code runs
         raise InputError(f"the module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def folders_of(modules: Iterable[str]) -> tuple[str, ...]:
+    """Where imported modules were found, for another process to find them; what is installed needs no folder."""
+    files = (getattr(sys.modules[name.partition(".")[0]], "__file__", None) for name in modules)
+    paths = [Path(file).resolve() for file in files if file is not None]
+    folders = [path.parents[1] if path.name == "__init__.py" else path.parent for path in paths]
+    installed = {"site-packages", "dist-packages"}
+    return tuple(dict.fromkeys(str(folder) for folder in folders if installed.isdisjoint(folder.parts)))
+
+
+def find_modules_in(folders: Iterable[str]) -> None:
+    """Let modules be found in these folders too; last, so that a file there hides no installed package."""
+    sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from nasengine.evaluators import load_plugins, make_task
 from nasengine.execution import EXECUTORS, leave_if_importing_main
 from nasengine.export import Exported, Preprocessing, Trained
 from nasengine.export import export as export_trained
+from nasengine.registry import folders_of
 from nasengine.runs import Journal, create_run_folder
 from nasengine.search.budgets import seconds
 from nasengine.search.events import Event, Note, OnEvent, RunEnded, RunStarted
@@ -276,6 +277,7 @@ def new_run_settings(
         deterministic=deterministic,
         threads=threads,
         plugins=plugins,
+        plugin_folders=folders_of(plugins),
         environment=environment(sys.argv),
     )
     check_fit(settings)

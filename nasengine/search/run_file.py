@@ -55,7 +55,7 @@ class RunSettings:
         trial_seconds: longest a trial may take (local executor only); None: as long as it takes.
         deterministic: on a GPU, only kernels that repeat bit for bit.
         threads: of torch in every process that measures; gradients depend on it.
-        plugins: Python modules that the space or the strategy needs.
+        plugins: Python modules that the space or the strategy needs; `plugin_folders` where they were found.
         environment: for people.
     """
 
@@ -72,6 +72,7 @@ class RunSettings:
     deterministic: bool = False
     threads: int = 1
     plugins: tuple[str, ...] = ()
+    plugin_folders: tuple[str, ...] = ()
     environment: Environment = Environment()
 
     def plain(self) -> dict[str, Any]:
@@ -90,6 +91,7 @@ class RunSettings:
             "deterministic": self.deterministic,
             "threads": self.threads,
             "plugins": list(self.plugins),
+            "plugin_folders": list(self.plugin_folders),
             "strategy": self.strategy.plain(),
             "space": dict(self.space.tree.resolved),
         }
@@ -142,6 +144,7 @@ def settings_of_run(folder: Path | str) -> RunSettings:
             deterministic=content["deterministic"],
             threads=content["threads"],
             plugins=tuple(content["plugins"]),
+            plugin_folders=tuple(content.get("plugin_folders") or ()),
             environment=Environment(
                 content["command"], content["began"], content["git_commit"] or "", content["versions"]
             ),

@@ -12,8 +12,9 @@ from nasengine.errors import InputError, Problem, RunError
 from nasengine.evaluators import load_plugins
 from nasengine.objectives import pareto_front
 from nasengine.records import Architecture, Trial
+from nasengine.registry import find_modules_in
 from nasengine.runs import JOURNAL_NAME, Contents, RunStatus, read_journal, status
-from nasengine.search.retraining import RESULTS, Retrained, Spread, read_results, spreads
+from nasengine.search.retrained import Retrained, Spread, read_results, retrain_phases, spreads
 from nasengine.search.run_file import RunSettings, read_run_file, settings_of_run
 from nasengine.search.searching import best_first
 from nasengine.search.settings import RetrainPhase, SearchPhase, Strategy
@@ -75,7 +76,14 @@ class Run:
     @functools.cached_property
     def settings(self) -> RunSettings:
         """What the run was begun with; its plug-ins are loaded."""
-        load_plugins(self._content.get("plugins") or ())
+        plugins, folders = self._content.get("plugins") or (), self._content.get("plugin_folders") or ()
+        find_modules_in(folders)
+        try:
+            load_plugins(plugins)
+        except InputError as error:
+            where = f", found in {', '.join(folders)}" if folders else ""
+            needs = Problem(f"{self.folder} was begun with --plugin {' --plugin '.join(plugins)}{where}")
+            raise InputError([*error.problems, needs]) from error
         return settings_of_run(self.folder)
 
     @property
@@ -126,8 +134,7 @@ class Run:
     def retrained(self) -> tuple[Retrained, ...]:
         """Every training of the retrain phases that ended, phase by phase, best architecture first."""
         names = [phase.name for phase in self.strategy.phases if isinstance(phase, RetrainPhase)]
-        later = sorted(path.parent.name for path in self.folder.glob(f"*/{RESULTS}"))
-        phases = dict.fromkeys((*names, *later))
+        phases = dict.fromkeys((*names, *retrain_phases(self.folder)))
         return tuple(record for phase in phases for record in read_results(self.folder, phase))
 
     @property

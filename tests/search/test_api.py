@@ -15,7 +15,8 @@ from nasengine.errors import InputError, RunError
 from nasengine.runs import canonical_records
 from nasengine.search.api import trained
 from nasengine.search.events import Note, PhaseSkipped, RunEnded, SearchProgress, TrainingEnded, TrainingProgress
-from tests.search.small import STRATEGY, quick_search, quick_strategy, small_space
+from nasengine.search.run_file import read_run_file
+from tests.search.small import SPACE, STRATEGY, quick_search, quick_strategy, small_space
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +206,35 @@ else:
     assert [done.stdout.strip() for done in said] == ["interrupted", "8 0 ['accuracy']"], (
         said[0].stderr + said[1].stderr
     )
+
+
+def test_a_run_is_opened_elsewhere_with_the_plug_in_it_was_begun_with(tmp_path):
+    """From another folder, in another process; and the folder is named when the plug-in is no longer there."""
+    code = (tmp_path / "code").resolve()
+    code.mkdir()
+    (code / "my_search.py").write_text(PLUGIN)
+    plain = {
+        "objectives": {"accuracy": "maximize"},
+        "phases": [{"search": {"algorithm": "last", "evaluator": "counting"}}],
+    }
+    (code / "mine.json").write_text(json.dumps(plain))
+    (code / "small.json").write_text(json.dumps(SPACE))
+    command = ["search", "small.json", "mine.json", "--plugin", "my_search", "--data", "synthetic", "--run", "run"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def call(*arguments, folder):
+        line = [sys.executable, "-m", "nasengine", *arguments]
+        return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+
+    begun = call(*command, folder=code)
+    assert begun.returncode == 0, begun.stderr
+    assert read_run_file(code / "run")["plugin_folders"] == [str(code)]
+    resumed = call("resume", str(code / "run"), folder=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    (code / "my_search.py").unlink()
+    lost = call("resume", str(code / "run"), folder=tmp_path)
+    assert lost.returncode == 2
+    assert f"was begun with --plugin my_search, found in {code}" in lost.stderr
 
 
 @pytest.mark.parametrize("stop_at", ["search", "retrain"])
