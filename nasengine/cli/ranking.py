@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from nasengine.cli.console import option
@@ -9,6 +10,7 @@ from nasengine.objectives import Objective
 from nasengine.records import Architecture, Trial
 
 PRICED = ("params", "macs")
+LAST_NAME = re.compile(r"[^.]*(?:\.\d+)*$")
 
 
 def ranking(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[list[str], list[list[object]]]:
@@ -23,9 +25,9 @@ def ranking(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[l
 
 
 def in_short(architecture: Architecture) -> str:
-    """The options taken, under the last part of each path where that says enough."""
+    """The options taken, under the last name of each path where that says enough; a number keeps the name before it."""
     paths = list(architecture)
-    last = [path.rpartition(".")[2] for path in paths]
+    last = [LAST_NAME.findall(path)[0] for path in paths]
     names = last if len(set(last)) == len(last) else paths
     return " ".join(
         f"{name}={option(value).replace(' ', '')}" for name, value in zip(names, architecture.values(), strict=True)
