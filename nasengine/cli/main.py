@@ -63,3 +63,7 @@ for command in COMMANDS:
 def run() -> None:
     """The entry point of the console script."""
     app()
+
+
+if __name__ == "__main__":
+    run()

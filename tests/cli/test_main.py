@@ -59,6 +59,12 @@ def test_a_misspelt_command_is_answered_with_the_nearest(nasengine) -> None:
     assert "describe" in nasengine("desribe").stderr
 
 
+@pytest.mark.parametrize("module", ["nasengine", "nasengine.cli.main"])
+def test_the_modules_can_be_run(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("nasengine "), done.stderr
+
+
 def test_the_version_is_that_of_the_package(nasengine) -> None:
     import nasengine as package
 
