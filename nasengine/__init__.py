@@ -33,7 +33,7 @@ _HOMES = {
     "Strategy": "nasengine.search.settings",
     "Trial": "nasengine.records",
     "build": "nasengine.build",
-    "check_space": "nasengine.build",
+    "check_space": "nasengine.search.fitting",
     "check_strategy": "nasengine.search.strategy",
     "costs": "nasengine.costs",
     "export": "nasengine.search.api",

@@ -102,9 +102,9 @@ def find_problems(file: str) -> tuple[Kind, list[Problem]]:
         return kind, list(error.problems)
     if space.tree.root_key != "network":
         return kind, []
-    from nasengine.search.fitting import find_space_problems
+    from nasengine.search.fitting import check_space
 
-    return kind, find_space_problems(space)
+    return kind, check_space(space)
 
 
 def kind_of(file: str) -> Kind:

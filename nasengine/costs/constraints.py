@@ -14,6 +14,7 @@ from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
 from nasengine.space.holes import Bound
+from nasengine.space.problems import Problems
 from nasengine.space.tables import Matrix
 
 LARGEST_COUNT = 5_000_000  # architectures that feasible_size goes through
@@ -22,14 +23,12 @@ CHUNK = 20_000
 
 def check_constraints(space: SearchSpace) -> list[Problem]:
     """What is wrong with the `constraints:` of a space, each with its place and the nearest name."""
-    problems = []
+    problems = Problems(space.tree.lines)
     for bound in space.constraints:
-        lines = space.tree.lines.get(bound.mark.file, ())
-        text = lines[bound.mark.line - 1] if bound.mark.line <= len(lines) else ""
         if bound.cost not in COSTS:
             expected = f"expected {one_of(COSTS)}{nearest(bound.cost, COSTS)}"
-            problems.append(Problem(f"unknown cost {bound.cost!r} in constraints", bound.mark, expected, text))
-    return problems
+            problems.add(f"unknown cost {bound.cost!r} in constraints", bound.mark, expected)
+    return list(problems.found)
 
 
 def breaches(constraints: Sequence[Bound], pricer: Pricer, architecture: Architecture) -> list[str]:

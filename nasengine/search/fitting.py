@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nasengine.build import check_overrides, check_space
+from nasengine.build import check_overrides
+from nasengine.build import check_space as check_networks
 from nasengine.build.network import refuse_what_has_no_network
 from nasengine.costs import COSTS, check_constraints, check_known
 from nasengine.errors import InputError, Problem, nearest, one_of
@@ -38,7 +39,7 @@ def check_fit(settings: RunSettings) -> None:
     """
     space, strategy = settings.space, settings.strategy
     refuse_what_has_no_network(space)
-    problems = find_space_problems(space)
+    problems = check_space(space)
     if problems:
         raise InputError(problems)
     task = make_task(space)
@@ -55,7 +56,7 @@ def check_fit(settings: RunSettings) -> None:
         raise InputError(list(dict.fromkeys(problems)))
 
 
-def find_space_problems(space: SearchSpace) -> list[Problem]:
+def check_space(space: SearchSpace) -> list[Problem]:
     """Everything wrong with a space that can be said before a strategy is known; a proxy has no task to be right for.
 
     Its networks, the costs that its constraints name, its task, and then its known architectures, each at its mark.
@@ -63,7 +64,7 @@ def find_space_problems(space: SearchSpace) -> list[Problem]:
     if space.tree.root_key != "network":
         return []
     problems = Problems(space.tree.lines)
-    problems.extend(check_space(space))
+    problems.extend(check_networks(space))
     problems.extend(check_constraints(space))
     try:
         make_task(space)

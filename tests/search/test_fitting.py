@@ -2,6 +2,7 @@
 
 import pytest
 
+import nasengine as nas
 from nasengine.errors import InputError
 from nasengine.search.api import new_run_settings
 from nasengine.space import load_space, space_from_mapping
@@ -122,3 +123,13 @@ def test_data_must_have_the_channels_and_classes_of_the_task():
     task = {"kind": "image_classification", "input": [3, 28, 28], "classes": 7}
     found = reasons("data.name=fashion", space=small_space(task=task))
     assert ["channels" in reason or "classes" in reason for reason in found] == [True, True]
+
+
+def test_python_finds_in_a_space_what_the_command_finds():
+    space = small_space(constraints={"macz": {"max": 10}}, task={**SPACE["task"], "smoothing": 0.1})
+    found = {problem.message for problem in nas.check_space(space)}
+    assert found == {
+        "unknown argument 'smoothing' of image_classification in task",
+        "unknown cost 'macz' in constraints",
+    ]
+    assert nas.check_space(small_space()) == []
