@@ -131,5 +131,5 @@ def test_python_finds_in_a_space_what_the_command_finds():
     assert found == {
         "unknown argument 'smoothing' of image_classification in task",
         "unknown cost 'macz' in constraints",
-    ]
+    }
     assert nas.check_space(small_space()) == []
