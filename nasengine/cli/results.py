@@ -10,6 +10,7 @@ from nasengine.cli.ranking import ranking
 from nasengine.export import Exported
 from nasengine.search.api import Run, export
 from nasengine.search.events import Note
+from nasengine.search.retrained import spreads
 
 SHOWN = 10
 BEST = "best"
@@ -76,8 +77,6 @@ def show_results(run: Run, exported: Exported | None) -> None:
 
 def retrained_rows(run: Run) -> list[tuple[str, Mapping[str, str]]]:
     """Each retrained architecture with its measurements, over its seeds where there are several."""
-    from nasengine.search.retraining import spreads
-
     groups: dict[str, list[Any]] = {}
     for record in run.retrained:
         groups.setdefault(f"{record.phase}/{record.name.rpartition('-seed-')[0]}", []).append(record)

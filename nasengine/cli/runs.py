@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -144,17 +143,14 @@ def export(
 
 
 def retrained(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Phase -> the trainings that ended, the last line of each name; read as text, so that no torch is needed."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for file in sorted(folder.glob("*/results.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:  # the last line while it is written, or cut off by a kill
-                continue
-            kept = {key: record[key] for key in ("name", "trial", "status", "reason", "measurements")}
-            found.setdefault(file.parent.name, {})[record["name"]] = kept
-    return {phase: list(records.values()) for phase, records in found.items()}
+    """Phase -> the trainings that ended."""
+    from nasengine.search.retrained import read_results, retrain_phases
+
+    shown = ("name", "trial", "status", "reason", "measurements")
+    return {
+        phase: [{key: record.to_json()[key] for key in shown} for record in read_results(folder, phase)]
+        for phase in retrain_phases(folder)
+    }
 
 
 def read_wanted(text: str) -> int | str | Mapping[str, Any]:
