@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import weakref
 
 import numpy as np
@@ -15,44 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nasengine.build import check_space, example_input, instantiate, resolve
 from nasengine.costs import COSTS, costs, count_modules, measure, total
 from nasengine.networks import NETWORK_TYPES
-from nasengine.space import SearchSpace, load_space, parse_space, shipped
+from nasengine.space import SearchSpace, load_space, shipped
+from tests.contracts.examples import space_with
 
 SPACES = list(shipped("search_spaces"))
-# How a type stands after a map of 12×8×8 (or, for those that take one, a vector of 12), where its name and width do
-# not say enough; a new type needs a line only if it has other arguments that are required.
-EXAMPLES = {
-    "sequential": "{type: sequential, layers: [{type: conv, width: 6, kernel: 1}, {type: identity}]}",
-    "parallel": "{type: parallel, join: concat, branches: [{type: conv, width: 4}, {type: max_pool}]}",
-    "residual": "{type: residual, body: {type: conv, width: 6, stride: 2}}",
-    "cell": "{type: cell, nodes: 3, edges: {all: {type: relu_conv_norm}}}",
-    "conv": "{type: conv, width: 6, kernel: 3, groups: 2}",
-    "basic_block": "{type: basic_block, width: 6, stride: 2}",
-    "bottleneck": "{type: bottleneck, width: 6, pool: 2}",
-    "mbconv": "{type: mbconv, width: 12, kernel: 3, expansion: 3, squeeze_excite: true}",
-    "subsample": "{type: subsample, stride: 2}",
-    "group_norm": "{type: group_norm, groups: 4}",
-    "activation": "{type: activation, kind: hardswish}",
-    "linear_head": "{type: linear_head, hidden: 9}",
-    "residual_network": "{type: residual_network, stem_width: 8, widths: [8, 12], downsample_at: [2]}",
-}
-
-
-def one_of_each(name: str) -> SearchSpace:
-    """A space of one architecture with the type in it."""
-    parameters = inspect.signature(NETWORK_TYPES[name]).parameters
-    needs_width = "width" in parameters and parameters["width"].default is inspect.Parameter.empty
-    node = EXAMPLES.get(name, f"{{type: {name}{', width: 12' if needs_width else ''}}}")
-    head = "" if name == "linear_head" else ", {type: linear_head}"
-    pool = "" if name in ("global_average_pool", "flatten") else "{type: global_average_pool}, "
-    takes_vector = "in_features" in parameters
-    layers = f"{pool}{node}{head}" if takes_vector else f"{node}, {pool}{{type: linear_head}}"
-    root = f"{{type: sequential, layers: [{{type: conv, width: 12, kernel: 3}}, {layers}]}}"
-    text = f"""
-name: one_layer
-task: {{kind: image_classification, input: [3, 8, 8], classes: 10}}
-network: {node if name == "residual_network" else root}
-"""
-    return SearchSpace(parse_space(text, "space.yaml"))
 
 
 def hooked(network: nn.Module, example: Tensor) -> dict[str, int]:
@@ -155,9 +120,9 @@ def test_parts_are_named_after_nodes_and_add_up(name):
 
 @pytest.mark.parametrize("type_name", NETWORK_TYPES)
 def test_every_type_costs_what_hooks_count_on_meta_and_on_the_cpu(type_name):
-    space = one_of_each(type_name)
+    space = space_with(type_name)
     assert check_space(space) == []
-    architecture = space.architecture({})
+    architecture = next(space.enumerate())
     found = costs(space, architecture)
     expected = hooked(on_meta(space, architecture), example_input(space, architecture))
     assert {cost: found.as_dict()[cost] for cost in expected} == expected
