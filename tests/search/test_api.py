@@ -380,7 +380,7 @@ def test_a_run_needs_no_tensorboard(tmp_path, monkeypatch):
 
 
 def test_short_options_are_overrides_of_the_search(tmp_path):
-    from nasengine.search.api import new_run_settings
+    from nasengine.search.new_run import new_run_settings
 
     settings = new_run_settings(small_space(), quick_strategy(), trials=9, epochs=0.5, time="2m", set=["lag=3"])
     search = settings.strategy.phases[0]

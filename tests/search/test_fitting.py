@@ -4,7 +4,7 @@ import pytest
 
 import nasengine as nas
 from nasengine.errors import InputError
-from nasengine.search.api import new_run_settings
+from nasengine.search.new_run import new_run_settings
 from nasengine.space import load_space, space_from_mapping
 from tests.search.small import SPACE, STRATEGY, quick_strategy, small_space
 

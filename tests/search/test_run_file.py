@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasengine.errors import RunError
-from nasengine.search.api import new_run_settings
+from nasengine.search.new_run import new_run_settings
 from nasengine.search.run_file import git_commit, settings_of_run, to_yaml, write_run_file
 from nasengine.space.language.yaml import parse_document, plain
 from tests.search.small import quick_strategy, small_space

@@ -1,0 +1,159 @@
+"""What a new run is begun with: arguments and files made into one `RunSettings`, all checked before anything runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nasengine.data import DEFAULT_DATASET, Dataset, load_data
+from nasengine.errors import InputError, Problem, nearest, one_of
+from nasengine.evaluators import load_plugins, make_task
+from nasengine.evaluators.plan import largest_input
+from nasengine.execution import EXECUTORS
+from nasengine.registry import folders_of
+from nasengine.search.budgets import seconds
+from nasengine.search.fitting import check_fit
+from nasengine.search.run_file import RunSettings, environment
+from nasengine.search.settings import SearchPhase, Strategy
+from nasengine.search.strategy import load_strategy, strategy_from_mapping
+from nasengine.space import SearchSpace, load_space
+from nasengine.training import choose_device
+
+
+def new_run_settings(
+    space: SearchSpace | str | Path,
+    strategy: Strategy | str | Path,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    trials: int | None = None,
+    epochs: float | None = None,
+    time: str | float | None = None,
+    device: str = "auto",
+    executor: str = "in_process",
+    workers: int | None = None,
+    trial_time: str | float | None = None,
+    threads: int = 1,
+    deterministic: bool = False,
+    set: Iterable[str] = (),
+    plugins: Iterable[str] = (),
+) -> RunSettings:
+    """Everything that `search` checks before it begins; writes nothing.
+
+    Args and Raises: those of `search`.
+    """
+    plugins = tuple(plugins)
+    load_plugins(plugins)
+    space = space if isinstance(space, SearchSpace) else load_space(space)
+    strategy = _strategy(strategy, tuple(set), trials=trials, epochs=epochs, time=time)
+    chosen = str(choose_device(device))
+    _check_numbers(seed=seed, threads=threads, executor=executor, workers=workers, trial_time=trial_time)
+    name = data or strategy.data.name or DEFAULT_DATASET
+    folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
+    settings = RunSettings(
+        space=space,
+        strategy=strategy,
+        data=name,
+        data_folder=folder,
+        seed=seed,
+        device=chosen,
+        executor=executor,
+        workers=workers or (available_cores() if EXECUTORS[executor].has_workers else 1),
+        trial_seconds=None if trial_time is None else seconds(trial_time),
+        deterministic=deterministic,
+        threads=threads,
+        plugins=plugins,
+        plugin_folders=folders_of(plugins),
+        environment=environment(sys.argv),
+    )
+    check_fit(settings)
+    return replace(settings, pixels=describe_data(load_run_data(settings)))
+
+
+def load_run_data(settings: RunSettings) -> Dataset:
+    """The run's data set, if it fits the space's task.
+
+    Raises:
+        InputError: it is missing, or has other channels or classes than the task.
+    """
+    task = make_task(settings.space)
+    return load_data(
+        settings.data,
+        settings.data_folder,
+        shape=largest_input(settings.space),
+        classes=getattr(task, "classes", None),
+    )
+
+
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What run.yaml keeps of a data set."""
+    return {
+        "about": dataset.about,
+        "shape": list(dataset.shape),
+        "training_images": len(dataset.train_labels),
+        "test_images": len(dataset.test_labels),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "class_names": list(dataset.class_names),
+    }
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _strategy(
+    strategy: Strategy | str | Path,
+    overrides: tuple[str, ...],
+    *,
+    trials: int | None,
+    epochs: float | None,
+    time: str | float | None,
+) -> Strategy:
+    """The strategy with the overrides; the short options are overrides of every search phase."""
+    loaded = strategy if isinstance(strategy, Strategy) else load_strategy(strategy)
+    short = []
+    for phase in loaded.phases:
+        if isinstance(phase, SearchPhase):
+            if trials is not None:
+                short.append(f"{phase.name}.budget.trials={trials}")
+            if time is not None:
+                short.append(f"{phase.name}.budget.seconds={seconds(time)}")
+            if epochs is not None and phase.evaluator is not None:
+                short.append(f"{phase.name}.evaluator.budget={{epochs: {epochs}}}")
+    overrides = (*short, *overrides)
+    if not overrides:
+        return loaded
+    if isinstance(strategy, Strategy):
+        return strategy_from_mapping(strategy.plain(), strategy.file or strategy.name, overrides=overrides)
+    return load_strategy(strategy, overrides=overrides)
+
+
+def _check_numbers(
+    *, seed: int, threads: int, executor: str, workers: int | None, trial_time: str | float | None
+) -> None:
+    problems = []
+    if seed < 0:
+        problems.append(Problem(f"the seed is {seed}", expected="expected a whole number of at least 0"))
+    if threads < 1:
+        problems.append(Problem(f"threads is {threads}", expected="expected at least 1"))
+    if executor not in EXECUTORS:
+        expected = f"expected {one_of(EXECUTORS)}{nearest(executor, EXECUTORS)}"
+        problems.append(Problem(f"unknown executor {executor!r}", expected=expected))
+    elif not EXECUTORS[executor].has_workers:
+        others = f"expected the executor {' or '.join(name for name, kind in EXECUTORS.items() if kind.has_workers)}"
+        if workers is not None and workers > 1:
+            problems.append(Problem(f"{workers} workers, but the executor {executor} has none", expected=others))
+        if trial_time is not None:
+            found = f"a time limit for a trial, but the executor {executor} cannot stop one"
+            problems.append(Problem(found, expected=others))
+    if workers is not None and workers < 1:
+        problems.append(Problem(f"workers is {workers}", expected="expected at least 1"))
+    if problems:
+        raise InputError(problems)
