@@ -37,9 +37,12 @@ def test_the_spaces_of_the_catalogue_are_shipped():
 
 def test_its_name_is_its_file_and_it_says_what_it_is_about(space):
     assert SPACES[space.name].stem == space.name
-    assert space.about
-    assert space.source
-    assert "default" in space.known
+    assert space.about, "a shipped space says what it is about: write `about:`"
+    assert space.source, "a shipped space says where it is from: write `source:`, a paper or a person"
+    assert "default" in space.known, (
+        "a shipped space has the baseline `known: {default: {architecture: {…}, macs: …, params: …}}`; "
+        "`nasengine cost SPACE ARCHITECTURE` counts them"
+    )
 
 
 def test_plain_yaml_reads_it_alike(space):
@@ -64,7 +67,10 @@ def macs(space, architecture) -> int:
 
 def test_its_known_costs_are_exact(space):
     for known in space.known.values():
-        assert set(known.costs) >= {"macs", "params"}
+        missing = {"macs", "params"} - set(known.costs)
+        assert not missing, (
+            f"known.{known.name} says no {' and no '.join(sorted(missing))}; `nasengine cost` counts them"
+        )
         assert macs(space, known.architecture) == known.costs["macs"]
         with torch.device("meta"):
             parameters = instantiate(resolve(space, known.architecture)).parameters()
