@@ -36,6 +36,11 @@ def allowed_modules() -> frozenset[str]:
     return frozenset(_allowed)
 
 
+def expected_in(table: Iterable[str], name: str) -> str:
+    """What would be right where `name` is in no table that plug-ins may add to."""
+    return f"expected {one_of(table)}, or your own by --plugin MODULE{nearest(name, table)}"
+
+
 def look_up(table: Mapping[str, Entry], name: str, kind: str) -> Entry:
     """The entry called `name`.
 
@@ -53,8 +58,11 @@ def import_module(name: str) -> types.ModuleType:
     """A module that the user named.
 
     Raises:
-        InputError: there is none, or its code fails, in whatever way.
+        InputError: there is none, or its code fails, in whatever way; or the name is that of a file.
     """
+    if "/" in name or name.endswith(".py"):
+        module = ".".join(Path(name.removesuffix(".py")).parts)
+        raise InputError(Problem(f"{name!r} is a file, not a module", expected=f"write --plugin {module}"))
     try:
         return importlib.import_module(name)
     except Exception as error:  # not only ImportError: the module's own code runs

@@ -34,6 +34,15 @@ def test_a_plug_in_adds_its_entries_and_may_be_loaded_twice(plug_in):
     assert allowed_modules() == {name}
 
 
+@pytest.mark.parametrize(
+    ("file", "module"), [("blocks.py", "blocks"), ("./blocks.py", "blocks"), ("my/blocks.py", "my.blocks")]
+)
+def test_a_file_is_answered_with_the_module_to_name(file, module):
+    with pytest.raises(InputError, match="is a file, not a module") as caught:
+        load_plugins([file], {})
+    assert caught.value.problems[0].expected == f"write --plugin {module}"
+
+
 def test_a_name_that_is_taken_is_not_replaced(plug_in):
     fruit = {"apple": list}
     with pytest.raises(InputError, match="adds the fruit 'apple', but that name is taken"):

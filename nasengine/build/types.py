@@ -11,7 +11,7 @@ from torch import nn
 
 from nasengine.errors import InputError, Problem, UnknownNameError, nearest, one_of
 from nasengine.networks import NETWORK_TYPES
-from nasengine.registry import allow_modules, allowed_modules, import_module, look_up
+from nasengine.registry import allow_modules, allowed_modules, expected_in, import_module
 
 __all__ = ["Parameters", "allow_modules", "look_up_type", "parameters"]
 
@@ -27,7 +27,9 @@ def look_up_type(name: str) -> type[nn.Module]:
         InputError: the module cannot be imported, or the class is no torch.nn.Module.
     """
     if ":" not in name:
-        return look_up(NETWORK_TYPES, name, "type")
+        if name not in NETWORK_TYPES:
+            raise UnknownNameError(Problem(f"unknown type {name!r}", expected=expected_in(NETWORK_TYPES, name)))
+        return NETWORK_TYPES[name]
     module_name, _, class_name = name.partition(":")
     parts = module_name.split(".")
     if not any(".".join(parts[: length + 1]) in allowed_modules() for length in range(len(parts))):

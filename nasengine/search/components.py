@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nasengine.errors import nearest, one_of
+from nasengine.errors import one_of
+from nasengine.registry import expected_in
 from nasengine.search.forms import WRONG, Form, Reader, Schema, described, plain_value, shown
 from nasengine.search.settings import Component
 from nasengine.space.language.calls import check_call
@@ -96,7 +97,7 @@ def read_component(
         return reader.note(name.mark, f"the type of {path} is {shown(name)}", f"expected {one_of(table)}")
     if word not in table:
         shown_kind = kind.split()[-1]  # "retrain trainer" is a trainer
-        expected = f"expected {one_of(table)}{nearest(word, table)}" if table else f"no {shown_kind} is built yet"
+        expected = expected_in(table, word) if table else f"no {shown_kind} is built yet"
         return reader.note(name.mark, f"unknown {shown_kind} {word!r} in {path}", expected)
     _check_arguments(reader, kind, table[word], name, arguments, path, (*own, *wrong))
     return Component(word, settings) if len(reader.found) == before else WRONG

@@ -172,6 +172,11 @@ def test_a_layer_of_torch_itself_can_be_allowed():
     assert check_space(space) == []
 
 
+def test_an_unknown_type_may_be_one_of_a_plug_in():
+    (problem,) = check_space(in_series("{type: my_block}"))
+    assert ", or your own by --plugin MODULE" in problem.expected
+
+
 def test_loading_a_plugin_allows_its_classes_by_module_and_by_its_own_names(package):
     table = dict(NETWORK_TYPES)
     registry.load_plugins([package], {"block": registry.PluginKind(table, "a module")})

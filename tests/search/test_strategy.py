@@ -237,6 +237,11 @@ def test_a_strategy_without_objectives_or_search_says_so():
     ]
 
 
+def test_an_unknown_component_may_be_one_of_a_plug_in():
+    text = "objectives: {accuracy: maximize}\nphases: [{search: {algorithm: xyz, evaluator: standalone}}]"
+    assert ", or your own by --plugin MODULE" in "".join(problems_of(text))
+
+
 def test_bounds_without_a_direction_are_no_objective():
     text = WHOLE.replace("{accuracy: maximize, macs: {direction: minimize, max: 5.0e+7}, ", "{")
     assert "nothing to maximize or minimize" in one_problem(text)
