@@ -38,7 +38,7 @@ def status(run: RunFolder, as_json: Json = False) -> None:
         raise RunError(f"{run} is not a run: there is no such folder")
     found = runs.status(run)
     if as_json:
-        emit({**found.to_json(), "retrained": retrained(found.folder)})
+        emit({**found.to_json(), "retrained": retrained(found.folder), "training": begun_trainings(found.folder)})
         return
     state = f"being written by process {found.writer}" if found.writer is not None else "not running"
     say(f"{found.folder}: space {found.space}, seed {found.seed}, {state}")
@@ -65,6 +65,11 @@ def status(run: RunFolder, as_json: Json = False) -> None:
         for record in results:
             values = ", ".join(f"{name} {number(value)}" for name, value in record["measurements"].items())
             say(f"  {record['name']} {record['status']}: {record['reason'] or values}")
+    begun = begun_trainings(found.folder)
+    if begun:
+        say()
+        word = "in training" if found.writer is not None else "to be trained on from a checkpoint"
+        say(f"{word}: {', '.join(begun)}")
     if found.writer is None:
         say()
         say(f"to go on, if it is not done: nasengine resume {found.folder}")
@@ -151,6 +156,11 @@ def retrained(folder: Path) -> dict[str, list[dict[str, Any]]]:
         phase: [{key: record.to_json()[key] for key in shown} for record in read_results(folder, phase)]
         for phase in retrain_phases(folder)
     }
+
+
+def begun_trainings(folder: Path) -> list[str]:
+    """PHASE/NAME of every training of a retrain phase that has checkpoints, so has begun and not ended."""
+    return [f"{path.parts[-3]}/{path.parts[-2]}" for path in sorted(folder.glob("*/*/checkpoints"))]
 
 
 def read_wanted(text: str) -> int | str | Mapping[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 from nasengine.data import load_data
 from nasengine.export import exporting
 from nasengine.export.proof import Proof
+from nasengine.runs import Header, Journal
 from nasengine.search.api import open_run
 
 SMALL = ("--trials", 3, "--epochs", 1, "--set", "retrain.budget.epochs=1", "--set", "data.limit=400", "--device", "cpu")
@@ -247,3 +248,12 @@ def test_on_a_terminal_a_bar_shows_the_best_so_far(tmp_path: Path) -> None:
     assert "best accuracy" in text
     assert "━" in text
     assert "Traceback" not in text
+
+
+def test_status_tells_which_trainings_have_begun(nasengine, tmp_path: Path) -> None:
+    header = Header("toy", "abc", {}, {"accuracy": "maximize"}, seed=5, lag=2)
+    (tmp_path / "retrain" / "trial-3-seed-0" / "checkpoints").mkdir(parents=True)
+    with Journal(tmp_path, header):
+        assert "in training: retrain/trial-3-seed-0" in nasengine("status", tmp_path).stdout
+    assert "to be trained on from a checkpoint: retrain/trial-3-seed-0" in nasengine("status", tmp_path).stdout
+    assert json.loads(nasengine("status", tmp_path, "--json").stdout)["training"] == ["retrain/trial-3-seed-0"]
