@@ -22,7 +22,7 @@ from typing import Any
 
 from torch import nn
 
-from nasengine.build.module_call import ModuleCall
+from nasengine.build.module_call import ModuleCall, NodeError
 from nasengine.build.shapes import Shape, output_shape, write_shape
 from nasengine.build.types import look_up_type, parameters
 from nasengine.errors import InputError
@@ -53,7 +53,15 @@ def infer(call: Call, shape: Shape, task: Settings) -> tuple[ModuleCall, Shape]:
     if target in COMPOSITIONS:
         return COMPOSITIONS[target](call, shape, task)
     explicit = make_explicit(call, shape, task)
-    return explicit, output_shape(explicit, shape)
+    try:
+        return explicit, output_shape(explicit, shape)
+    except NodeError as error:
+        for name in [name for name in ("in_channels", "in_features") if name in call.arguments]:
+            written, goes_in = call.arguments[name], _infer_argument(name, explicit, shape, task)
+            if goes_in is not None and written != goes_in:
+                found = f"cannot take its input of {write_shape(shape)}: {name} is {written}, but {goes_in} go in"
+                raise explicit.fail(found, f"write {name}: {goes_in}, or leave it out") from error
+        raise
 
 
 def is_composition(call: Call) -> bool:

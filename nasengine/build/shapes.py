@@ -18,6 +18,7 @@ from nasengine.networks.blocks.activation import ACTIVATIONS
 Shape = tuple[int, ...]
 
 KEEPS_ITS_INPUT = frozenset(activation.forward for activation in ACTIVATIONS.values())
+TOO_SMALL = ("Output size is too small", "Kernel size can't be greater than actual input size")  # words of PyTorch
 LARGEST_CACHE = 100_000  # entries of some hundred bytes
 _cache: dict[Hashable, Shape] = {}
 
@@ -98,7 +99,11 @@ def _run(call: ModuleCall, module: nn.Module, shape: Shape) -> Shape:
         try:
             output = module.eval()(torch.zeros(batch, *shape))
         except Exception as error:
-            raise call.fail(f"cannot take its input of {write_shape(shape)}: {one_line(error)}") from error
+            found = f"cannot take its input of {write_shape(shape)}"
+            if any(words in str(error) for words in TOO_SMALL):
+                hint = "fewer strides and pools before it, or a larger input"
+                raise call.fail(f"{found}: the feature map is too small to shrink", hint) from error
+            raise call.fail(f"{found}: {one_line(error)}") from error
     if not isinstance(output, Tensor):
         raise call.fail(f"gives {type(output).__name__} where a tensor is expected")
     if output.dim() == 0 or output.shape[0] != batch:

@@ -105,6 +105,31 @@ def test_a_failure_of_every_architecture_has_no_example():
     assert problem.expected == "put {type: global_average_pool} or {type: flatten} before it"
 
 
+@pytest.mark.parametrize(
+    ("layers", "message", "expected"),
+    [
+        (
+            "{type: conv, width: 16}, {type: conv, in_channels: 12, width: 4}, {type: global_average_pool}",
+            "conv in network.layers.1 cannot take its input of 16×16×16: in_channels is 12, but 16 go in",
+            "write in_channels: 16, or leave it out",
+        ),
+        (
+            "{type: global_average_pool}, {type: linear, in_features: 7, width: 4}",
+            "linear in network.layers.1 cannot take its input of 3: in_features is 7, but 3 go in",
+            "write in_features: 3, or leave it out",
+        ),
+        (
+            "{type: max_pool, kernel: 16, stride: 16}, {type: average_pool, kernel: 2, stride: 2}, {type: flatten}",
+            "average_pool in network.layers.1 cannot take its input of 3×1×1: the feature map is too small to shrink",
+            "fewer strides and pools before it, or a larger input",
+        ),
+    ],
+)
+def test_what_cannot_take_its_input_says_why_in_words(layers, message, expected):
+    (problem,) = check(f"network: {{type: sequential, layers: [{layers}, {{type: linear_head}}]}}\n")
+    assert (problem.message, problem.expected) == (message, expected)
+
+
 def test_an_output_that_is_not_what_the_task_scores_is_reported():
     layers = "[{type: global_average_pool}, {type: linear, width: 11}]"
     (problem,) = check(f"network: {{type: sequential, layers: {layers}}}\n")
