@@ -6,6 +6,7 @@ Shapes are those of one image, the batch left out: (C, H, W) a feature map, (L, 
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Hashable
 
 import torch
@@ -19,6 +20,7 @@ Shape = tuple[int, ...]
 
 KEEPS_ITS_INPUT = frozenset(activation.forward for activation in ACTIVATIONS.values())
 TOO_SMALL = ("Output size is too small", "Kernel size can't be greater than actual input size")  # words of PyTorch
+EMPTY = "Initializing zero-element tensors"
 LARGEST_CACHE = 100_000  # entries of some hundred bytes
 _cache: dict[Hashable, Shape] = {}
 
@@ -45,10 +47,13 @@ def output_shape(call: ModuleCall, shape: Shape) -> Shape:
 
 
 def _measure(call: ModuleCall, shape: Shape) -> Shape:
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.filterwarnings("error", EMPTY)
         try:
             return _run(call, instantiate(call), shape)
         except NodeError as error:
+            if isinstance(error.__cause__, UserWarning):
+                raise call.fail("has a layer without inputs or outputs", "sizes of at least 1") from error
             if not _is_for_want_of_memory(error.__cause__):
                 raise
             on_meta = error

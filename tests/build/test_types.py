@@ -172,6 +172,19 @@ def test_a_layer_of_torch_itself_can_be_allowed():
     assert check_space(space) == []
 
 
+def test_a_plug_in_with_an_empty_layer_is_refused_in_words(tmp_path, monkeypatch):
+    """PyTorch only warns of it."""
+    text = (
+        "from torch import nn\n\n\nclass Empty(nn.Linear):\n    def __init__(self):\n        super().__init__(0, 4)\n"
+    )
+    (tmp_path / "empty_blocks.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    allow_modules(["empty_blocks"])
+    (problem,) = check_space(in_series("{type: 'empty_blocks:Empty'}"))
+    assert problem.message == "empty_blocks:Empty in network.layers.0 has a layer without inputs or outputs"
+    assert problem.expected == "sizes of at least 1"
+
+
 def test_an_unknown_type_may_be_one_of_a_plug_in():
     (problem,) = check_space(in_series("{type: my_block}"))
     assert ", or your own by --plugin MODULE" in problem.expected
