@@ -38,7 +38,7 @@ def allowed_modules() -> frozenset[str]:
 
 def expected_in(table: Iterable[str], name: str) -> str:
     """What would be right where `name` is in no table that plug-ins may add to."""
-    return f"expected {one_of(table)}, or your own by --plugin MODULE{nearest(name, table)}"
+    return f"expected {one_of(table, limit=40)}, or your own by --plugin MODULE{nearest(name, table)}"
 
 
 def look_up(table: Mapping[str, Entry], name: str, kind: str) -> Entry:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -35,15 +37,29 @@ def spaces(as_json: Json = False) -> None:
 
 
 @guarded
-def describe(space: SpaceName, as_json: Json = False) -> None:
-    """Describe a search space and its choices.
+def describe(
+    space: Annotated[
+        str, typer.Argument(metavar="SPACE|TYPE", help="A YAML file, a shipped space, or a network type.")
+    ],
+    as_json: Json = False,
+    plugin: Plugins = None,
+) -> None:
+    """Describe a search space and its choices, or a type that a space may name and its arguments.
 
     \b
     nasengine describe pooling_resnet20
     nasengine describe my_space.yaml --json
+    nasengine describe mbconv
     """
-    from nasengine.space import load_space
+    from nasengine.space import load_space, shipped
 
+    load_plugin_modules(plugin)
+    if space.isidentifier() and space not in shipped("search_spaces") and not Path(space).exists():
+        from nasengine.networks import NETWORK_TYPES
+
+        if space in NETWORK_TYPES:
+            describe_type(space, NETWORK_TYPES[space], as_json=as_json)
+            return
     found = load_space(space)
     facts = space_facts(found)
     if as_json:
@@ -163,9 +179,10 @@ def schema(
 
         found = strategy_schema()
     else:
+        from nasengine.networks import NETWORK_TYPES
         from nasengine.space.language.schema import space_schema
 
-        found = space_schema()
+        found = space_schema(types=list(NETWORK_TYPES))
     say(json.dumps(found, indent=2, ensure_ascii=False))
 
 
@@ -180,6 +197,18 @@ def read_architecture(space: Any, text: str) -> Any:
         return space.known[name].architecture
     known = f", or a known architecture: {', '.join(space.known)}" if space.known else ""
     return space.architecture(read_options(text, also=known))
+
+
+def describe_type(name: str, target: type, *, as_json: bool) -> None:
+    """Show a network type: its docstring, and how its constructor is called."""
+    about = inspect.getdoc(target) or ""
+    arguments = inspect.signature(target).replace(return_annotation=inspect.Signature.empty)
+    if as_json:
+        emit({"type": name, "arguments": list(arguments.parameters), "about": about})
+        return
+    say(name + str(arguments).replace("'", ""))  # annotations that are not evaluated are shown in quotes
+    say()
+    say(about)
 
 
 def parse_windows(texts: list[str]) -> dict[str, tuple[float | None, float | None]]:

@@ -188,6 +188,7 @@ def test_a_plug_in_with_an_empty_layer_is_refused_in_words(tmp_path, monkeypatch
 def test_an_unknown_type_may_be_one_of_a_plug_in():
     (problem,) = check_space(in_series("{type: my_block}"))
     assert ", or your own by --plugin MODULE" in problem.expected
+    assert all(name in problem.expected for name in NETWORK_TYPES)
 
 
 def test_loading_a_plugin_allows_its_classes_by_module_and_by_its_own_names(package):

@@ -28,6 +28,20 @@ def test_describe_says_the_same_to_people_and_to_scripts(nasengine) -> None:
         assert text in page
 
 
+def test_describe_shows_a_network_type_with_its_arguments(nasengine) -> None:
+    page = nasengine("describe", "mbconv").stdout
+    assert page.startswith("mbconv(in_channels: int, width: int, ")
+    assert "expansion: there are E = C x expansion channels" in page
+    facts = json.loads(nasengine("describe", "mbconv", "--json").stdout)
+    assert facts["type"] == "mbconv"
+    assert facts["arguments"][:2] == ["in_channels", "width"]
+
+
+def test_the_schema_of_spaces_offers_the_types_there_are(nasengine) -> None:
+    schema = json.loads(nasengine("schema").stdout)
+    assert {"mbconv", "cell"} < set(schema["$defs"]["call"]["properties"]["type"]["examples"])
+
+
 def test_describe_counts_what_keeps_the_relations(nasengine) -> None:
     facts = json.loads(nasengine("describe", "mobile_cnn", "--json").stdout)
     assert facts["feasible"] == load_space("mobile_cnn").size(feasible=True) < facts["architectures"]

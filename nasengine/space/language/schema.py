@@ -27,8 +27,8 @@ _PATH: Schema = {"type": "string", "pattern": r"^[^.\s]+(\.[^.\s]+)*$"}
 _INTEGER: Schema = {"type": "integer"}
 
 
-def space_schema() -> Schema:
-    """The JSON Schema of a space file."""
+def space_schema(types: Sequence[str] = ()) -> Schema:
+    """The JSON Schema of a space file; an editor offers `types` where `type:` stands, which may name others."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "nasengine search space",
@@ -50,7 +50,7 @@ def space_schema() -> Schema:
             "use": _closed({"use": _WORD}, ["use"], "the value of an entry of let"),
             "node": _node(),
             "mapping": _mapping(),
-            "call": _call(),
+            "call": _call(types),
             "cell": _cell(),
             **_holes(),
             "count": _count(),
@@ -112,11 +112,12 @@ def _mapping() -> Schema:
     return {"allOf": [*cases, {"if": is_hole, "else": _ref("call")}]}
 
 
-def _call() -> Schema:
+def _call(types: Sequence[str]) -> Schema:
+    offered = {"examples": list(types)} if types else {}
     return {
         "type": "object",
         "description": "a constructor call (with type) or settings; every other key is an argument",
-        "properties": {"type": {**_WORD, "description": "what to construct"}},
+        "properties": {"type": {**_WORD, "description": "what to construct", **offered}},
         "additionalProperties": _ref("node"),
         "propertyNames": {"pattern": r"^[^.\s]+$"},
         "if": {"properties": {"type": {"const": "cell"}}, "required": ["type"]},
