@@ -97,7 +97,11 @@ class BuildError(NasEngineError):
 
 
 class RunError(NasEngineError):
-    """A run folder that is locked by another process, damaged, or not a run at all."""
+    """A run folder that is locked by another process or damaged, or a run that came to nothing."""
+
+
+class NotARunError(InputError, RunError):
+    """A path that leads to no run."""
 
 
 class ExportError(NasEngineError):

@@ -11,7 +11,6 @@ import typer
 from nasengine.cli.console import duration, emit, number, say, show_table
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, RunFolder, Settings, load_plugin_modules, read_options
-from nasengine.errors import RunError
 
 REASONS_SHOWN = 20
 
@@ -34,8 +33,6 @@ def status(run: RunFolder, as_json: Json = False) -> None:
     from nasengine.cli.ranking import ranking
     from nasengine.objectives import parse_objectives
 
-    if not run.is_dir():
-        raise RunError(f"{run} is not a run: there is no such folder")
     found = runs.status(run)
     if as_json:
         emit({**found.to_json(), "retrained": retrained(found.folder), "training": begun_trainings(found.folder)})

@@ -2,7 +2,7 @@
 
 from nasengine.runs.entries import FORMAT, Asked, Finished, Header, Told
 from nasengine.runs.files import write_atomically
-from nasengine.runs.folder import JOURNAL_NAME, create_run_folder, lock_holder
+from nasengine.runs.folder import JOURNAL_NAME, create_run_folder, lock_holder, not_a_run
 from nasengine.runs.journal import Contents, History, Journal, canonical_records, read_journal
 from nasengine.runs.status import RunStatus, status
 
@@ -20,6 +20,7 @@ __all__ = [
     "canonical_records",
     "create_run_folder",
     "lock_holder",
+    "not_a_run",
     "read_journal",
     "status",
     "write_atomically",

@@ -9,11 +9,18 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from nasengine.errors import InputError, Problem, RunError
+from nasengine.errors import InputError, NotARunError, Problem, RunError, nearest
 from nasengine.runs.files import sync_folder
 
 JOURNAL_NAME = "journal.jsonl"
 LOCK_NAME = "lock"
+
+
+def not_a_run(path: Path, why: str) -> NotARunError:
+    """The error for a path that leads to no run, with the runs beside it that it may have meant."""
+    runs = [entry.parent.name for entry in sorted(path.parent.glob(f"*/{JOURNAL_NAME}"))[:100]]
+    advice = f"expected the folder of a run{nearest(path.name, runs)}"
+    return NotARunError(Problem(f"{path} is not a run: it {why}", expected=advice))
 
 
 def create_run_folder(

@@ -20,7 +20,7 @@ from nasengine.errors import RunError
 from nasengine.records import Candidate, Result, Trial, canonical_json
 from nasengine.runs.entries import FORMAT, Asked, Entry, Finished, Header, Told
 from nasengine.runs.files import sync_folder
-from nasengine.runs.folder import JOURNAL_NAME, RunLock
+from nasengine.runs.folder import JOURNAL_NAME, RunLock, not_a_run
 
 SYNC_EVERY_S = 1.0
 
@@ -89,7 +89,7 @@ class Journal:
         self.folder = Path(folder)
         self.header = header
         if not self.folder.is_dir():
-            raise RunError(f"no run folder {self.folder}")
+            raise not_a_run(self.folder, "does not exist")
         self._lock = RunLock(self.folder)
         try:
             self.path = self.folder / JOURNAL_NAME
@@ -207,11 +207,11 @@ def canonical_records(path: Path | str) -> list[dict[str, Any]]:
 def _journal_of(path: Path | str) -> Path:
     path = Path(path)
     if not path.exists():
-        raise RunError(f"there is no run {path}")
+        raise not_a_run(path, "does not exist")
     if not path.is_dir():
         return path
     if not (path / JOURNAL_NAME).is_file():
-        raise RunError(f"{path} is not a run: it has no {JOURNAL_NAME}")
+        raise not_a_run(path, f"has no {JOURNAL_NAME}")
     return path / JOURNAL_NAME
 
 

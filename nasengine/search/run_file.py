@@ -20,7 +20,7 @@ import yaml
 
 from nasengine import __version__
 from nasengine.errors import InputError, RunError
-from nasengine.runs.files import write_atomically
+from nasengine.runs import not_a_run, write_atomically
 from nasengine.search.settings import Strategy
 from nasengine.search.strategy import strategy_from_mapping
 from nasengine.space import SearchSpace, space_from_mapping
@@ -106,11 +106,12 @@ def read_run_file(folder: Path | str) -> dict[str, Any]:
     """The plain content of RUN/run.yaml.
 
     Raises:
-        RunError: the folder is no run, or the file is damaged or of another format.
+        NotARunError: the folder is no run.
+        RunError: the file is damaged or of another format.
     """
     path = Path(folder) / NAME
     if not path.is_file():
-        raise RunError(f"{folder} is not a run: it has no {NAME}")
+        raise not_a_run(Path(folder), f"has no {NAME}" if Path(folder).exists() else "does not exist")
     try:
         content = plain(parse_document(read_text(path), str(path)).documents[0])
     except InputError as error:

@@ -142,10 +142,10 @@ def test_a_trial_is_retrained_and_exported_by_its_number(
         (("search", "quickstart", "random_search", "--executor", "lokal"), 2, "local"),
         (("search", "quickstart", "random_search", "--time", "soon"), 2, "soon"),
         (("search", "quickstart", "random_search", "--plugin", "no_such_module"), 2, "no_such_module"),
-        (("resume", "no_such_run"), 1, "no_such_run"),
-        (("status", "no_such_run"), 1, "no_such_run"),
-        (("export", "no_such_run", "--to", "out"), 1, "no_such_run"),
-        (("retrain", "no_such_run", "--architecture", 3), 1, "no_such_run"),
+        (("resume", "no_such_run"), 2, "no_such_run"),
+        (("status", "no_such_run"), 2, "no_such_run"),
+        (("export", "no_such_run", "--to", "out"), 2, "no_such_run"),
+        (("retrain", "no_such_run", "--architecture", 3), 2, "no_such_run"),
     ],
 )
 def test_what_a_person_gets_wrong_is_said_and_leaves_nothing(

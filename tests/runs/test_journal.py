@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nasengine.errors import RunError
+from nasengine.errors import NotARunError, RunError
 from nasengine.records import Architecture, Candidate, Result, Trial
 from nasengine.runs import FORMAT, JOURNAL_NAME, Header, Journal, canonical_records, read_journal
 
@@ -147,10 +147,17 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_journal_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run: it has no journal\.jsonl"):
         read_journal(tmp_path)
-    with pytest.raises(RunError, match="there is no run "):
+    with pytest.raises(NotARunError, match="missing is not a run: it does not exist"):
         read_journal(tmp_path / "missing")
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(NotARunError, match="missing is not a run: it does not exist"):
         Journal(tmp_path / "missing", HEADER)
+
+
+def test_a_misspelt_run_is_told_the_nearest_one(tmp_path: Path) -> None:
+    (tmp_path / "quickstart-1").mkdir()
+    (tmp_path / "quickstart-1" / "journal.jsonl").touch()
+    with pytest.raises(NotARunError, match="did you mean 'quickstart-1'"):
+        read_journal(tmp_path / "quickstat-1")
 
 
 def test_an_empty_journal_says_that_nothing_began(tmp_path: Path) -> None:
