@@ -11,7 +11,7 @@ import typer
 from nasengine.cli.console import complain, emit, say
 from nasengine.cli.guard import FAILED, INTERRUPTED, guarded
 from nasengine.cli.options import Json, Plugins, RunFolder, Settings, SpaceName, StrategyName, load_plugin_modules
-from nasengine.errors import RunError
+from nasengine.errors import NotARunError, RunError
 
 
 @guarded
@@ -100,6 +100,7 @@ def conduct(begin: Callable[[Callable[[Any], None]], Any], *, as_json: bool) -> 
 
     Raises:
         typer.Exit: 130 after Ctrl-C, with the line that resumes; 1 if the run came to nothing.
+        NotARunError: there is no run to go on with.
     """
     from nasengine.cli.progress import watcher
     from nasengine.cli.results import export_best, result_of, show_results
@@ -111,6 +112,8 @@ def conduct(begin: Callable[[Callable[[Any], None]], Any], *, as_json: bool) -> 
     except KeyboardInterrupt:
         complain("interrupted" + (f"; to go on: nasengine resume {watch.folder}" if watch.folder else ""))
         raise typer.Exit(INTERRUPTED) from None
+    except NotARunError:
+        raise
     except RunError as error:
         complain(str(error))
         if watch.folder is not None:
