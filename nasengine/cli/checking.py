@@ -55,7 +55,7 @@ def strategies(as_json: Json = False) -> None:
     nasengine strategies
     nasengine search quickstart random_search      # use one
     """
-    from nasengine.search.strategy import load_strategy
+    from nasengine.search.language.strategy import load_strategy
     from nasengine.space import shipped
 
     found = [load_strategy(path) for path in shipped("strategies").values()]
@@ -91,7 +91,7 @@ def find_problems(file: str) -> tuple[Kind, list[Problem]]:
     except InputError as error:
         return "space", list(error.problems)
     if kind == "strategy":
-        from nasengine.search.strategy import check_strategy
+        from nasengine.search.language.strategy import check_strategy
 
         return kind, check_strategy(file)
     from nasengine.space import load_space

@@ -175,7 +175,7 @@ def schema(
     nasengine schema strategy > strategy.schema.json
     """
     if of == "strategy":
-        from nasengine.search.schema import strategy_schema
+        from nasengine.search.language.schema import strategy_schema
 
         found = strategy_schema()
     else:

@@ -14,13 +14,13 @@ from nasengine.export import export as export_trained
 from nasengine.runs import Journal, create_run_folder
 from nasengine.search.events import Event, Note, OnEvent, RunEnded, RunStarted
 from nasengine.search.fitting import check_fit
+from nasengine.search.language.settings import RetrainPhase, SearchPhase, Strategy
+from nasengine.search.language.strategy import strategy_from_mapping
 from nasengine.search.new_run import new_run_settings
 from nasengine.search.phases import fixed_threads, header, run_phases
 from nasengine.search.retraining import retrain as run_retrain
 from nasengine.search.run_file import RunSettings, write_run_file
 from nasengine.search.run_view import Found, Run
-from nasengine.search.settings import RetrainPhase, SearchPhase, Strategy
-from nasengine.search.strategy import strategy_from_mapping
 from nasengine.space import SearchSpace
 from nasengine.training import choose_device
 

@@ -18,10 +18,10 @@ from nasengine.build.network import refuse_what_has_no_network
 from nasengine.costs import COSTS, check_constraints, check_known
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
+from nasengine.search.language.settings import Phase, RetrainPhase, SearchPhase, Strategy
+from nasengine.search.language.values import check_algorithm, check_training
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import all_constraints, make_domain
-from nasengine.search.settings import Phase, RetrainPhase, SearchPhase, Strategy
-from nasengine.search.values import check_algorithm, check_training
 from nasengine.space import SearchSpace
 from nasengine.space.problems import Problems
 

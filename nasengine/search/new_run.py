@@ -15,11 +15,11 @@ from nasengine.evaluators import load_plugins, make_task
 from nasengine.evaluators.plan import largest_input
 from nasengine.execution import EXECUTORS
 from nasengine.registry import folders_of
-from nasengine.search.budgets import seconds
 from nasengine.search.fitting import check_fit
+from nasengine.search.language.budgets import seconds
+from nasengine.search.language.settings import SearchPhase, Strategy
+from nasengine.search.language.strategy import load_strategy, strategy_from_mapping
 from nasengine.search.run_file import RunSettings, environment
-from nasengine.search.settings import SearchPhase, Strategy
-from nasengine.search.strategy import load_strategy, strategy_from_mapping
 from nasengine.space import SearchSpace, load_space
 from nasengine.training import choose_device
 

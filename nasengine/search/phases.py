@@ -12,10 +12,10 @@ import torch
 from nasengine.errors import RunError
 from nasengine.runs import Header, Journal
 from nasengine.search.events import OnEvent, RunEnded, RunStarted
+from nasengine.search.language.settings import RetrainPhase, SearchPhase
 from nasengine.search.retraining import retrain
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import search
-from nasengine.search.settings import RetrainPhase, SearchPhase
 
 
 def run_phases(folder: Path, settings: RunSettings, on_event: OnEvent) -> None:

@@ -21,10 +21,10 @@ from nasengine.registry import look_up
 from nasengine.runs import Journal
 from nasengine.search.events import OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, TrainingEnded, TrainingProgress
 from nasengine.search.final_training import TrainingPlan, make_final_training
+from nasengine.search.language.settings import Phase, RetrainPhase, SearchPhase
 from nasengine.search.retrained import RESULTS, WEIGHTS, Retrained, append_result, read_results, summary
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import RANKING, evaluation_plan, read_ranking
-from nasengine.search.settings import Phase, RetrainPhase, SearchPhase
 from nasengine.training import EpochRecord
 
 

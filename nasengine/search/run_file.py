@@ -21,8 +21,8 @@ import yaml
 from nasengine import __version__
 from nasengine.errors import InputError, RunError
 from nasengine.runs import not_a_run, write_atomically
-from nasengine.search.settings import Strategy
-from nasengine.search.strategy import strategy_from_mapping
+from nasengine.search.language.settings import Strategy
+from nasengine.search.language.strategy import strategy_from_mapping
 from nasengine.space import SearchSpace, space_from_mapping
 from nasengine.space.language.yaml import parse_document, plain, read_text, resolve_scalar
 

@@ -14,10 +14,10 @@ from nasengine.objectives import pareto_front
 from nasengine.records import Architecture, Trial
 from nasengine.registry import find_modules_in
 from nasengine.runs import JOURNAL_NAME, Contents, RunStatus, read_journal, status
+from nasengine.search.language.settings import RetrainPhase, SearchPhase, Strategy
 from nasengine.search.retrained import Retrained, Spread, read_results, retrain_phases, spreads
 from nasengine.search.run_file import RunSettings, read_run_file, settings_of_run
 from nasengine.search.searching import best_first
-from nasengine.search.settings import RetrainPhase, SearchPhase, Strategy
 from nasengine.space import SearchSpace
 
 

@@ -23,10 +23,10 @@ from nasengine.registry import look_up
 from nasengine.runs import Journal, write_atomically
 from nasengine.search.board import Board
 from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, SearchProgress
+from nasengine.search.language.settings import Phase, SearchPhase, Strategy
+from nasengine.search.language.values import make_algorithm
 from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
 from nasengine.search.run_file import RunSettings
-from nasengine.search.settings import Phase, SearchPhase, Strategy
-from nasengine.search.values import make_algorithm
 from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
 

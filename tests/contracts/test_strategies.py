@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 import nasengine as nas
-from nasengine.search.settings import RetrainPhase, SearchPhase
-from nasengine.search.strategy import check_strategy, load_strategy
+from nasengine.search.language.settings import RetrainPhase, SearchPhase
+from nasengine.search.language.strategy import check_strategy, load_strategy
 from nasengine.space import shipped
 from nasengine.space.language.yaml import parse_document, plain
 from tests.search.small import small_space

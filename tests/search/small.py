@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import nasengine as nas
+from nasengine.search.language.settings import Strategy
+from nasengine.search.language.strategy import parse_strategy
 from nasengine.search.run_view import Run
-from nasengine.search.settings import Strategy
-from nasengine.search.strategy import parse_strategy
 from nasengine.space import SearchSpace, space_from_mapping
 
 SPACE: dict[str, Any] = {

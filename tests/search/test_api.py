@@ -458,7 +458,7 @@ assert set(nas.__all__) <= set(dir(nas))
 space = nas.load_space("quickstart")
 assert "torch" not in sys.modules
 from nasengine.build import resolve
-import nasengine.search.strategy as strategies
+import nasengine.search.language.strategy as strategies
 assert nas.build.resolve is resolve
 assert isinstance(nas.load_strategy("random_search"), strategies.Strategy)
 architecture = space.known["default"].architecture

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from nasengine.errors import InputError, Problem
-from nasengine.search.strategy import parse_strategy
+from nasengine.search.language.strategy import parse_strategy
 from nasengine.space.language.parsing import parse_space
 from nasengine.space.language.schema import space_schema
 from nasengine.space.language.yaml import parse_document, plain

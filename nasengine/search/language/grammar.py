@@ -16,9 +16,9 @@ from typing import Any
 
 from nasengine.errors import nearest, one_of
 from nasengine.objectives import DIRECTIONS
-from nasengine.search.budgets import FORMS as BUDGETS
-from nasengine.search.components import ComponentForm
-from nasengine.search.forms import (
+from nasengine.search.language.budgets import FORMS as BUDGETS
+from nasengine.search.language.components import ComponentForm
+from nasengine.search.language.forms import (
     WRONG,
     AnyMapping,
     Form,
@@ -32,7 +32,7 @@ from nasengine.search.forms import (
     plain_value,
     shown,
 )
-from nasengine.search.settings import Component, EvaluatorSettings
+from nasengine.search.language.settings import Component, EvaluatorSettings
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from nasengine.errors import InputError
-from nasengine.search.budgets import seconds
+from nasengine.search.language.budgets import seconds
 
 
 @pytest.mark.parametrize(

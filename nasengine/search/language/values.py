@@ -10,8 +10,8 @@ from nasengine.algorithms import Algorithm
 from nasengine.errors import InputError, Problem
 from nasengine.evaluators.plan import evaluator_settings
 from nasengine.objectives import Objective
-from nasengine.search.settings import Component, RetrainPhase, SearchPhase, Strategy
-from nasengine.search.tables import built_tables
+from nasengine.search.language.settings import Component, RetrainPhase, SearchPhase, Strategy
+from nasengine.search.language.tables import built_tables
 from nasengine.space import space_from_mapping
 from nasengine.space.domain import Domain
 

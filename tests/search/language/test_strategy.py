@@ -8,9 +8,9 @@ import pytest
 
 from nasengine.errors import InputError
 from nasengine.objectives import Constraint, Objective
-from nasengine.search.settings import Budget, PreparePhase, RetrainPhase, SearchPhase
-from nasengine.search.strategy import check_strategy, load_strategy, parse_strategy, strategy_from_mapping
-from nasengine.search.tables import built_tables
+from nasengine.search.language.settings import Budget, PreparePhase, RetrainPhase, SearchPhase
+from nasengine.search.language.strategy import check_strategy, load_strategy, parse_strategy, strategy_from_mapping
+from nasengine.search.language.tables import built_tables
 from nasengine.space import shipped
 
 SKETCH = Path(__file__).parent / "sketch.yaml"

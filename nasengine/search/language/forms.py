@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from nasengine.errors import Mark, nearest, one_of
-from nasengine.search.settings import OVERRIDE
+from nasengine.search.language.settings import OVERRIDE
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 from nasengine.space.problems import Problems
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nasengine.search.components import ROLES, ComponentForm, settings_of
-from nasengine.search.forms import Schema, Tables
-from nasengine.search.grammar import DATA, EVALUATOR, KINDS, LAG, PHASES, ObjectiveForm
-from nasengine.search.tables import PLAIN_TRAINER, built_tables
+from nasengine.search.language.components import ROLES, ComponentForm, settings_of
+from nasengine.search.language.forms import Schema, Tables
+from nasengine.search.language.grammar import DATA, EVALUATOR, KINDS, LAG, PHASES, ObjectiveForm
+from nasengine.search.language.tables import PLAIN_TRAINER, built_tables
 
 
 def strategy_schema(tables: Tables | None = None) -> Schema:

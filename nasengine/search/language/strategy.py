@@ -15,11 +15,11 @@ from typing import Any
 
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.objectives import Constraint, Objective
-from nasengine.search.components import read_component, without
-from nasengine.search.forms import Reader, Tables, Word
-from nasengine.search.grammar import DATA, LAG, PHASES, ObjectiveForm, single_key
-from nasengine.search.overrides import apply_overrides
-from nasengine.search.settings import (
+from nasengine.search.language.components import read_component, without
+from nasengine.search.language.forms import Reader, Tables, Word
+from nasengine.search.language.grammar import DATA, LAG, PHASES, ObjectiveForm, single_key
+from nasengine.search.language.overrides import apply_overrides
+from nasengine.search.language.settings import (
     DEFAULT_LAG,
     Component,
     DataSettings,
@@ -29,8 +29,8 @@ from nasengine.search.settings import (
     SearchPhase,
     Strategy,
 )
-from nasengine.search.tables import PLAIN_TRAINER, built_tables
-from nasengine.search.values import check_values
+from nasengine.search.language.tables import PLAIN_TRAINER, built_tables
+from nasengine.search.language.values import check_values
 from nasengine.space.language.yaml import (
     YamlFile,
     YamlMapping,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from nasengine.search.schema import strategy_schema
-from nasengine.search.strategy import check_strategy
+from nasengine.search.language.schema import strategy_schema
+from nasengine.search.language.strategy import check_strategy
 from nasengine.space import shipped
 from nasengine.space.language.yaml import parse_yaml, plain
 

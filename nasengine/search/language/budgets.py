@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nasengine.errors import InputError, Problem
-from nasengine.search.forms import WRONG, Form, Number, Reader, Schema, described, shown
-from nasengine.search.settings import Budget
+from nasengine.search.language.forms import WRONG, Form, Number, Reader, Schema, described, shown
+from nasengine.search.language.settings import Budget
 from nasengine.space.language.yaml import YamlMapping, YamlNode
 
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}

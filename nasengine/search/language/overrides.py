@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from nasengine.errors import InputError, Mark, nearest, one_of
-from nasengine.search.components import settings_of
-from nasengine.search.forms import Reader
-from nasengine.search.grammar import EVALUATOR, KINDS, PHASES
-from nasengine.search.settings import OVERRIDE
+from nasengine.search.language.components import settings_of
+from nasengine.search.language.forms import Reader
+from nasengine.search.language.grammar import EVALUATOR, KINDS, PHASES
+from nasengine.search.language.settings import OVERRIDE
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence, parse_yaml
 
 _TOP = ("name", "about", "source", "data", "objectives", "lag")

@@ -3,7 +3,7 @@
 import pytest
 
 from nasengine.errors import InputError
-from nasengine.search.strategy import parse_strategy
+from nasengine.search.language.strategy import parse_strategy
 
 TEXT = """
 data: {batch: 64}

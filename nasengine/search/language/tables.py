@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nasengine.algorithms import ALGORITHMS
 from nasengine.evaluators import EVALUATORS, Standalone
-from nasengine.search.forms import Tables
+from nasengine.search.language.forms import Tables
 from nasengine.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
 PLAIN_TRAINER = "standalone"  # what a retrain phase trains with unless it names a trainer

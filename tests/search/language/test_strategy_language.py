@@ -2,10 +2,10 @@
 
 import re
 
-from nasengine.search.components import settings_of
-from nasengine.search.grammar import DATA, KINDS, PHASES
-from nasengine.search.strategy import parse_strategy
-from nasengine.search.tables import built_tables
+from nasengine.search.language.components import settings_of
+from nasengine.search.language.grammar import DATA, KINDS, PHASES
+from nasengine.search.language.strategy import parse_strategy
+from nasengine.search.language.tables import built_tables
 
 
 def page(repository) -> str:

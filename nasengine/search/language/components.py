@@ -14,8 +14,8 @@ from typing import Any
 
 from nasengine.errors import one_of
 from nasengine.registry import expected_in
-from nasengine.search.forms import WRONG, Form, Reader, Schema, described, plain_value, shown
-from nasengine.search.settings import Component
+from nasengine.search.language.forms import WRONG, Form, Reader, Schema, described, plain_value, shown
+from nasengine.search.language.settings import Component
 from nasengine.space.language.calls import check_call
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar
 
