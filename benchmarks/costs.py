@@ -19,7 +19,6 @@ import importlib.util
 import json
 import logging
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from machine import describe_machine
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasengine.build import example_input, instantiate, resolve
@@ -160,15 +160,6 @@ def measure(name: str, repeats: int, counted: int) -> dict[str, object]:
     }
 
 
-def hardware() -> dict[str, object]:
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
-    return {"cpu": model, "threads": 1, "python": platform.python_version(), "load": os.getloadavg()[0], **versions}
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--space", default="mobile_cnn")
@@ -187,7 +178,7 @@ def main() -> None:
         print(f"  {name:<62}{wall:>12,.0f}{cpu:>14,.0f}" + (f"   target {target:,}" if target else ""))
     for name in ("compile_s", "bounds_s", "window_s", "draws_kept", "tables_equal_to_counting"):
         print(f"  {name:<62}   {found[name]}")
-    record = {"space": settings.space, **found, "hardware": hardware()}
+    record = {"space": settings.space, **found, "threads": 1, "machine": describe_machine()}
     settings.to.parent.mkdir(parents=True, exist_ok=True)
     settings.to.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import describe_machine
 
 from nasengine.algorithms import ALGORITHMS
 from nasengine.costs import Pricer
@@ -126,9 +125,7 @@ def main() -> None:
             flush=True,
         )
     if arguments.out:
-        machine = {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
-        load = [round(value, 2) for value in os.getloadavg()]
-        report = {"space": space.name, "lag": LAG, **machine, "load_average": load, "rows": rows}
+        report = {"space": space.name, "lag": LAG, "seed": 0, "machine": describe_machine(), "rows": rows}
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import describe_machine
 
 from nasengine.algorithms import RegularizedEvolution
 from nasengine.errors import RunError
@@ -210,6 +211,7 @@ def main() -> int:
         command = arguments.search or own_command("local", 2, *settings)
         report |= killed_run(runs / "killed", command, arguments.resume or command, arguments.kills, *settings)
         report["identical_after_kills"] = canonical_records(runs / "killed") == expected
+        report |= {"seed": arguments.seed, "machine": describe_machine()}
         report["commands"] = [arguments.search, arguments.resume, arguments.reference] if arguments.search else None
     print(json.dumps(report, indent=1))
     if arguments.out:

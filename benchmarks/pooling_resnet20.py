@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
 
 import torch
+from machine import describe_machine
 
 import nasengine as nas
 from nasengine.search.events import Event, SearchProgress, TrainingEnded
@@ -93,8 +93,7 @@ def main() -> None:
         "distinct_architectures": len({trial.architecture for trial in run.trials}),
         "processes": [*previous, process],
         "retrained": groups, "trials": trials,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
-        "torch": torch.__version__, "python": platform.python_version(),
+        "machine": describe_machine(),
         "data": "CIFAR-10 (99.83 % bit-exact copy)",
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

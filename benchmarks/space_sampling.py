@@ -2,8 +2,9 @@
 
     python benchmarks/space_sampling.py [SPACE …]        # names or files; mobile_cnn and a few others by default
 
-Each figure is the best of five timings of at least 0.2 s (of the process's own time, so that a busy machine does not
-count against it). The table goes to the terminal, the raw timings to benchmarks/results/space_sampling.json.
+Each figure is the median of five timings of at least 0.2 s, after a warm-up (of the process's own time, so that a busy
+machine does not count against it). The table goes to the terminal, the raw timings to
+benchmarks/results/space_sampling.json.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import platform
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from machine import describe_machine
 
 from nasengine.space import SearchSpace, load_space
 
@@ -69,8 +71,8 @@ def main() -> None:
     figures = {name: measure(space) for name, space in spaces.items()}
     record = {
         "unit": "architectures a second of process time, one core, every timing",
-        "machine": {"processor": platform.processor() or platform.machine(), "python": platform.python_version()},
-        "numpy": np.__version__,
+        "seed": 0,
+        "machine": describe_machine(),
         "spaces": {
             name: {
                 "choices": len(space.decisions),
@@ -83,7 +85,7 @@ def main() -> None:
     RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"{'architectures a second':<28}" + "".join(f"{name:>20}" for name in spaces))
     for what in next(iter(figures.values())):
-        print(f"{what:<28}" + "".join(f"{max(figures[name][what]):>20,.0f}" for name in spaces))
+        print(f"{what:<28}" + "".join(f"{statistics.median(figures[name][what]):>20,.0f}" for name in spaces))
 
 
 if __name__ == "__main__":

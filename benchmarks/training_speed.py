@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from pathlib import Path
 
 import torch
+from machine import describe_machine
 from torch.nn import functional as F
 
 import nasengine as nas
@@ -93,7 +93,7 @@ def main() -> None:
     result = {
         "network": "pooling_resnet20 default", "batch": BATCH, "epochs": EPOCHS, "images_per_epoch": IMAGES,
         "images_per_second": rows, "seconds_per_epoch": epochs,
-        "device": torch.cuda.get_device_name(device), "torch": torch.__version__, "python": platform.python_version(),
+        "machine": describe_machine(),
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
