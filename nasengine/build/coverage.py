@@ -101,11 +101,14 @@ class _Cover:
 
     def force_parents(self, column: int, forced: dict[int, int]) -> None:
         """Make `column` active by fixing options of the decisions above it."""
-        while None not in self.space.decisions[column].sites:
-            sites = [site for site in self.space.decisions[column].sites if site is not None]
-            parent, options = sites[int(self.rng.integers(len(sites)))]
-            forced[parent] = int(self.rng.choice(sorted(options)))
-            column = parent
+        allowed: dict[int, frozenset[int]] = {}
+        while self.space.decisions[column].conditional:
+            sites = self.space.decisions[column].sites
+            site = sites[int(self.rng.integers(len(sites)))]
+            for parent, options in site:
+                allowed[parent] = allowed.get(parent, options) & options or options
+            column = site[0][0]  # with it the counts in the other conditions are active too
+        forced.update((parent, int(self.rng.choice(sorted(options)))) for parent, options in allowed.items())
 
     def preferred(self, column: int) -> int:
         if self.failed:

@@ -236,7 +236,7 @@ def parse_windows(texts: list[str]) -> dict[str, tuple[float | None, float | Non
 def space_facts(space: Any) -> dict[str, Any]:
     """Everything `describe` shows, as plain values."""
     task = space.task
-    resolution = space.choices.get("task.resolution")
+    resolution = space.resolution
     height = list(resolution.options) if resolution else getattr(task.height, "value", None) if task else None
     width = None if task is None or task.width is None else task.width.value
     return {
@@ -272,20 +272,26 @@ def space_facts(space: Any) -> dict[str, Any]:
 
 
 def _sites(space: Any, decision: Any) -> list[dict[str, Any]] | None:
-    """Where a choice is asked: at any of these, its parent took one of the options; None: always."""
+    """Where a choice is asked: at any of these, where the other conditions under `and` hold too; None: always."""
     if not decision.conditional:
         return None
     found = []
-    for parent, taken in decision.sites:
-        above = space.decisions[parent]
-        found.append({"choice": above.path, "is": [above.options[index] for index in sorted(taken)]})
+    for site in decision.sites:
+        first, *also = [
+            {"choice": space.decisions[parent].path, "is": [space.decisions[parent].options[i] for i in sorted(taken)]}
+            for parent, taken in site
+        ]
+        found.append({**first, "and": also} if also else first)
     return found
 
 
 def _when(sites: list[dict[str, Any]] | None) -> str:
     if sites is None:
         return "always"
-    said = [f"{site['choice']} is {_some(site['is'], 4)}" for site in sites[:2]]
+    said = [
+        " and ".join(f"{part['choice']} is {_some(part['is'], 4)}" for part in (site, *site.get("and", ())))
+        for site in sites[:2]
+    ]
     return " or ".join(said) + (" or …" if len(sites) > 2 else "")
 
 

@@ -127,7 +127,7 @@ def make_task(space: SearchSpace) -> Task:
 def largest_input(space: SearchSpace) -> tuple[int, int, int]:
     """(C, H, W) of the largest images that the space's networks take."""
     assert space.task is not None, "make_task comes first"
-    decision = space.choices.get("task.resolution")
+    decision = space.resolution
     heights: Sequence[int] = decision.options if decision else (space.task.height.value,)  # type: ignore[union-attr]
     height = max(heights)
     width = height if space.task.width is None else space.task.width.value

@@ -56,7 +56,7 @@ def count_feasible(
 
 
 def _count(decisions: Sequence[Decision], relations: Sequence[CompiledRelation]) -> int:
-    matter = {site[0] for decision in decisions for site in decision.sites if site is not None}
+    matter = {parent for decision in decisions for parent in decision.above}
     matter.update(column for relation in relations for column in relation.columns)
     leaves = frozenset(range(len(decisions))) - matter
     model = Model(tuple(decisions), weighted=False, leaves=leaves)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nasengine.space.decisions import Decision
-from nasengine.space.holes import Bound, QuantizationRule, Relation, Task, Value
+from nasengine.space.decisions import Decision, Site
+from nasengine.space.holes import Bound, Node, QuantizationRule, Relation, Task, Value
 from nasengine.space.known import Known
+from nasengine.space.options import followed
 
 MOST_OPTIONS = 100  # shown of one choice
 MOST_BITS = 10_000  # of a size shown in full; Python refuses to print more than 4,300 digits
@@ -17,7 +18,8 @@ MOST_BITS = 10_000  # of a size shown in full; Python refuses to print more than
 def describe_decisions(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
     """One entry a decision: path, kind, number of options, the first hundred, weights that differ, when active.
 
-    `active_when` lists alternatives (any one is enough): the path above and the options of it, None for always.
+    `active_when` lists alternatives (any one is enough): the path above and the options of it, and under `and` what
+    else must hold.
     """
     described = []
     for decision in decisions:
@@ -30,21 +32,26 @@ def describe_decisions(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
         if len(set(decision.weights)) > 1:
             entry["weights"] = list(decision.weights[:MOST_OPTIONS])
         if decision.conditional:
-            entry["active_when"] = [
-                {
-                    "path": decisions[site[0]].path,
-                    "options": [_plain(decisions[site[0]].options[i]) for i in sorted(site[1])[:MOST_OPTIONS]],
-                }
-                for site in decision.sites
-                if site is not None
-            ]
+            entry["active_when"] = [_site(decisions, site) for site in decision.sites]
         described.append(entry)
     return described
 
 
-def describe_task(task: Task) -> dict[str, Any]:
+def _site(decisions: Sequence[Decision], site: Site) -> dict[str, Any]:
+    first, *also = [
+        {
+            "path": decisions[parent].path,
+            "options": [_plain(decisions[parent].options[i]) for i in sorted(taken)[:MOST_OPTIONS]],
+        }
+        for parent, taken in site
+    ]
+    return {**first, "and": also} if also else first
+
+
+def describe_task(task: Task, let: Mapping[str, Node]) -> dict[str, Any]:
     """Kind, input shape and settings; a resolution that is a choice is named by its path."""
-    height = task.height.value if isinstance(task.height, Value) else "task.resolution"
+    node, path = followed(task.height, "task.resolution", let)
+    height = node.value if isinstance(node, Value) else path
     width = height if task.width is None else task.width.value
     return {"kind": task.kind, "input": [task.channels, height, width], **task.settings}
 

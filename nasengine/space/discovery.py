@@ -288,7 +288,7 @@ class Discovery:
         for part, scope in self.scopes.items():
             for index in sorted(scope.decisions, key=lambda i: -len(self.decisions[i].options)):
                 rest = tuple(i for i in scope.decisions if i != index)
-                above = {site[0] for i in rest for site in self.decisions[i].sites if site}
+                above = {parent for i in rest for parent in self.decisions[i].above}
                 told = [number for number in range(len(self.rows)) if self._tells(part, number)]
                 if index in above and self._agrees(part, rest, told):
                     scope.decisions = rest
@@ -373,8 +373,8 @@ class Discovery:
         if len(scope.context) >= DEEPEST_SPLIT:
             return False
         within = {decision for decision, _ in scope.context}
-        above = {site[0] for i in scope.decisions for site in self.decisions[i].sites if site}
-        above |= {site[0] for i in above for site in self.decisions[i].sites if site}
+        above = {parent for i in scope.decisions for parent in self.decisions[i].above}
+        above |= {parent for i in above for parent in self.decisions[i].above}
         best: tuple[int, int, dict[int, _Scope]] | None = None
         for decision in sorted({*scope.decisions, *above} - within):
             pieces = self._pieces(part, decision)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nasengine.errors import InputError
 from nasengine.records import Architecture
-from nasengine.space.decisions import Decision, Site
+from nasengine.space.decisions import Condition, Decision, Site
 
 Rows = NDArray[np.int16]
 INACTIVE = -1
@@ -40,7 +40,10 @@ class Encoding:
             if id(options) not in indices:
                 indices[id(options)] = {option: i for i, option in enumerate(options)}
             self._columns[decision.path] = column, indices[id(options)]
-        self._lookups = {sites: [_lookup(self.decisions, site) for site in sites if site] for sites in self.contexts}
+        self._lookups = {
+            sites: [[_lookup(self.decisions, condition) for condition in site] for site in sites]
+            for sites in self.contexts
+        }
         self._decoding = tuple((decision.path, decision.options) for decision in self.decisions)
 
     def encode(self, architecture: Mapping[str, Any]) -> Rows:
@@ -95,7 +98,7 @@ class Encoding:
         columns = np.array(rows, dtype=np.int16, ndmin=2).T.copy()  # (D, N): a column at a time, in one piece
         if columns.shape[0] != len(self.decisions):
             raise InputError(f"a row of this space has {len(self.decisions)} columns, got {columns.shape[0]}")
-        active: dict[tuple[Site | None, ...], NDArray[np.bool_]] = {}
+        active: dict[tuple[Site, ...], NDArray[np.bool_]] = {}
         for column, decision in enumerate(self.decisions):
             values = columns[column]
             wrong = (values < 0) | (values >= len(decision.options))
@@ -110,22 +113,25 @@ class Encoding:
                 )
         return np.ascontiguousarray(columns.T)
 
-    def active(self, sites: tuple[Site | None, ...], columns: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    def active(self, sites: tuple[Site, ...], columns: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         """(N,) where at least one site holds, given the canonical columns (D, N) of all parents."""
         result = np.zeros(columns.shape[1], dtype=np.bool_)
-        for parent, taken in self._lookups[sites]:
-            result |= taken[columns[parent]]
+        for (parent, taken), *also in self._lookups[sites]:
+            holds = taken[columns[parent]]
+            for other, options in also:
+                holds &= options[columns[other]]
+            result |= holds
         return result
 
 
-def contexts(decisions: Sequence[Decision]) -> tuple[tuple[Site | None, ...], ...]:
+def contexts(decisions: Sequence[Decision]) -> tuple[tuple[Site, ...], ...]:
     """The different `sites` of conditional decisions, in the order of the first decision that has them."""
     return tuple(dict.fromkeys(decision.sites for decision in decisions if decision.conditional))
 
 
-def _lookup(decisions: Sequence[Decision], site: Site) -> tuple[int, NDArray[np.bool_]]:
-    """(parent, for each of its option indices whether the site holds; the last entry is that of -1)."""
-    parent, taken = site
+def _lookup(decisions: Sequence[Decision], condition: Condition) -> tuple[int, NDArray[np.bool_]]:
+    """(parent, for each of its option indices whether the condition holds; the last entry is that of -1)."""
+    parent, taken = condition
     lookup = np.zeros(len(decisions[parent].options) + 1, dtype=np.bool_)
     lookup[sorted(taken)] = True
     return parent, lookup

@@ -29,7 +29,7 @@ from nasengine.space.holes import (
     Value,
 )
 from nasengine.space.locating import Located
-from nasengine.space.options import option_key, option_path
+from nasengine.space.options import followed, option_key, option_path
 
 
 class Absent(enum.Enum):
@@ -115,8 +115,8 @@ class _Filling:
                 positions = [_position(node.items, label, path, node.mark) for label in self.option(path, node.mark)]
                 return [self.below(node, node.items[i], i, path, place) for i in positions]
             case Repeat():
-                fixed = node.count.value if isinstance(node.count, Value) else None
-                count = self.option(f"{path}.repeat", node.mark) if fixed is None else cast(int, fixed)
+                hole, decided = followed(node.count, f"{path}.repeat", self.tree.let)
+                count = cast(int, hole.value if isinstance(hole, Value) else self.option(decided, node.mark))
                 return [self.value(node.of, f"{path}.{i}", f"{place}.{i}") for i in range(count)]
             case Maybe():
                 present = self.option(f"{path}.present", node.mark)

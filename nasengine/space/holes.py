@@ -8,10 +8,10 @@ choice is where it stands in the tree, and an alias is an independent copy at ea
     value or label of a choice          network.layers.1.kernel
     below a chosen label                network.layers.2.branches.three.width
     chosen items of a subset            network.downsample_at; below an item: …branches.LABEL.width
-    number of copies of a repeat        network.layers.3.repeat; in copy i: network.layers.3.i.kernel
+    number of copies of a repeat        network.layers.3.repeat, or let.NAME; in copy i: network.layers.3.i.kernel
     presence of an optional             network.stages.0.blocks.1.present; inside it: …blocks.1.heads
     anything under let                  let.NAME, let.NAME.edges.0-1
-    resolution of the task's input      task.resolution
+    resolution of the task's input      task.resolution, or let.NAME
     format of a quantization rule       quantization.PATH
 """
 
@@ -110,9 +110,12 @@ class Subset:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """`{repeat: n or hole, of: node}`: one slot holding that many copies, each deciding for itself."""
+    """`{repeat: n or hole, of: node}`: one slot holding that many copies, each deciding for itself.
 
-    count: Value | Choice | Range
+    A `use` as the count leads to a choice or range of integers: the parser has checked that.
+    """
+
+    count: Value | Choice | Range | Use
     of: Node
     mark: Mark
 
@@ -197,14 +200,14 @@ class Task:
     Args:
         kind: name of an entry of the task table, for example image_classification.
         channels: of the input.
-        height: Value or a hole (path task.resolution).
+        height: Value or a hole (path task.resolution, or that of the entry of let that it uses).
         width: Value, or None for the word `same` (equal to the height).
         settings: everything else (classes, scale), plain values.
     """
 
     kind: str
     channels: int
-    height: Value | Choice | Range
+    height: Value | Choice | Range | Use
     width: Value | None
     settings: Mapping[str, Scalar]
     mark: Mark

@@ -59,7 +59,7 @@ def checked_row(
     for column, decision in enumerate(decisions):
         given, where = decision.path in options, marks.get(decision.path, mark)
         if not decision.is_active(row):
-            if any(site is not None and site[0] in unsure for site in decision.sites):
+            if not decision.above.isdisjoint(unsure):
                 unsure.add(column)
             elif given:
                 reason = _why(decisions, row, decision)
@@ -92,13 +92,10 @@ def _expected(decision: Decision) -> str:
 
 
 def _why(decisions: Sequence[Decision], row: Sequence[int], decision: Decision) -> str:
-    """Name the first choice above an inactive decision, and what it took instead."""
-    for site in decision.sites:
-        if site is not None:
-            parent = decisions[site[0]]
-            taken = row[site[0]]
-            return f"{parent.path} is {shown(parent.options[taken]) if taken >= 0 else 'inactive'}"
-    return "nothing leads to it"
+    """Name the first choice above an inactive decision that forbids it, and what it took instead."""
+    above, taken = next((index, row[index]) for index, allowed in decision.sites[0] if row[index] not in allowed)
+    parent = decisions[above]
+    return f"{parent.path} is {shown(parent.options[taken]) if taken >= 0 else 'inactive'}"
 
 
 def known_architectures(tree: SpaceTree, encoding: Encoding, unexpanded: bool, problems: Problems) -> dict[str, Known]:

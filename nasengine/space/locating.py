@@ -23,7 +23,7 @@ from nasengine.space.holes import (
     Use,
     Value,
 )
-from nasengine.space.options import enough_for_copies, option_path, repeat_counts, subset_options
+from nasengine.space.options import counts_of, enough_for_copies, followed, option_path, subset_options
 from nasengine.space.problems import Problems
 from nasengine.space.unrolling import Unrolled
 
@@ -102,14 +102,14 @@ def _descend(
         elif not rest:
             return Located(node, path, guards)
         else:
-            step = _step(node, path, rest)
+            step = _step(tree, node, path, rest)
             if step is None:
                 return None
             node, path, rest, guard = step
             guards = (*guards, guard) if guard else guards
 
 
-def _step(node: Node, path: str, rest: str) -> tuple[Node, str, str, Guard | None] | None:
+def _step(tree: SpaceTree, node: Node, path: str, rest: str) -> tuple[Node, str, str, Guard | None] | None:
     """One segment down: (node, its path, what is left of the path, what must have been chosen)."""
     below: dict[str, tuple[Node, Guard | None]] = {}
     match node:
@@ -124,10 +124,11 @@ def _step(node: Node, path: str, rest: str) -> tuple[Node, str, str, Guard | Non
             for i, (item, holders) in enumerate(zip(node.items, subset_options(node)[2], strict=True)):
                 below[_segment(option_path(path, node.named, item, i), path)] = item.node, (path, holders)
         case Repeat():
-            counts = repeat_counts(node)
+            count, decided = followed(node.count, f"{path}.repeat", tree.let)
+            counts = counts_of(count)
             for copy, enough in enumerate(enough_for_copies(counts)):
-                below[str(copy)] = node.of, (None if len(enough) == len(counts) else (f"{path}.repeat", enough))
-            if isinstance(node.count, (Choice, Range)):
+                below[str(copy)] = node.of, (None if len(enough) == len(counts) else (decided, enough))
+            if not isinstance(count, Value):
                 below["repeat"] = node.count, None
         case Maybe():
             return node.of, path, rest, (f"{path}.present", frozenset([1]))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nasengine.space.decisions import Decision, Site
+from nasengine.space.decisions import Condition, Decision, Site
 from nasengine.space.factors import LARGEST_TABLE, Factor, TooEntangledError
 from nasengine.space.relations import CompiledRelation
 
@@ -51,7 +51,7 @@ class Model:
     def __post_init__(self) -> None:
         for index, decision in enumerate(self.decisions):
             self._variable(1 if index in self.leaves else len(decision.options) + decision.conditional, index)
-        contexts: dict[tuple[Site | None, ...], int] = {}
+        contexts: dict[tuple[Site, ...], int] = {}
         for index, decision in enumerate(self.decisions):
             if decision.conditional and decision.sites not in contexts:
                 contexts[decision.sites] = self._context(decision.sites)
@@ -82,22 +82,30 @@ class Model:
     def _define(self, variable: int, given: tuple[int, ...], table: NDArray[np.generic]) -> None:
         self.definitions[variable] = Factor((*given, variable), _counted(table, self.weighted))
 
-    def _context(self, sites: tuple[Site | None, ...]) -> int:
-        """A variable that is 1 where some site holds: a chain that looks at one parent after the other."""
+    def _context(self, sites: tuple[Site, ...]) -> int:
+        """A variable that is 1 where some site holds: a chain that looks at one site after the other."""
         before = None
-        for site in sorted((site for site in sites if site is not None), key=lambda site: site[0]):
-            parent, taken = site
-            holds = np.zeros(self.sizes[parent], dtype=np.int64)
-            holds[sorted(taken)] = 1
-            now = self._variable(2, parent + 0.5)
-            if before is None:
-                self._define(now, (parent,), np.stack([1 - holds, holds], axis=-1))
-            else:
-                either = np.stack([holds, np.ones_like(holds)])  # (before, state of parent)
-                self._define(now, (before, parent), np.stack([1 - either, either], axis=-1))
-            before = now
+        for *first, last in sorted((sorted(site, key=_parent) for site in sites), key=lambda site: _parent(site[-1])):
+            held = None
+            for condition in first:
+                held = self._gate(condition, held, None)
+            before = self._gate(last, held, before)
         assert before is not None
         return before
+
+    def _gate(self, condition: Condition, held: int | None, before: int | None) -> int:
+        """A variable that is 1 where a condition holds and `held` is 1, or `before` is 1."""
+        parent, taken = condition
+        holds = np.zeros(self.sizes[parent], dtype=np.int64)
+        holds[sorted(taken)] = 1
+        if held is not None:
+            holds = np.stack([np.zeros_like(holds), holds])  # (held, state of parent)
+        if before is not None:
+            holds = np.stack([holds, np.ones_like(holds)])  # (before, …)
+        given = tuple(variable for variable in (before, held, parent) if variable is not None)
+        now = self._variable(2, parent + 0.5)
+        self._define(now, given, np.stack([1 - holds, holds], axis=-1))
+        return now
 
     def add(self, relation: CompiledRelation) -> None:
         """Add a relation.
@@ -184,6 +192,10 @@ class Model:
             now = self._variable(len(after), rank + 0.25)
             self._relate((*([] if before is None else [before]), column, now), table[0] if before is None else table)
             before, last = now, list(after)
+
+
+def _parent(condition: Condition) -> int:
+    return condition[0]
 
 
 def _counted(table: NDArray[np.generic], weighted: bool) -> NDArray[np.generic]:

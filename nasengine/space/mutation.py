@@ -63,6 +63,7 @@ class Variation:
     def crossover(self, first: Sequence[int], second: Sequence[int], rng: np.random.Generator) -> list[int]:
         """Each active decision comes from either parent with equal probability, or from the one that has it.
 
+        A copy may be in neither: its slot comes from one parent, a larger shared count from the other. It is drawn.
         A child that breaks a relation is drawn again, then repaired by changing what the relation binds. If that
         fails too, the child is a copy of the first parent.
         """
@@ -73,7 +74,10 @@ class Variation:
             for column, decision in enumerate(self.decisions):
                 if decision.is_active(made):
                     a, b = first[column], second[column]
-                    made[column] = (b if from_second[column] else a) if a >= 0 and b >= 0 else max(a, b)
+                    if a >= 0 and b >= 0:
+                        made[column] = b if from_second[column] else a
+                    else:
+                        made[column] = max(a, b) if a >= 0 or b >= 0 else _drawn(decision, rng)
             if self._holds(made):
                 return made
         return self._repaired(made, rng) or list(first)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from nasengine.space.holes import Choice, Option, Range, Repeat, Subset, Value
+from nasengine.space.holes import Choice, Node, Option, Range, Subset, Use, Value
 
 
 def option_key(option: Any) -> Any:
@@ -55,15 +55,22 @@ def subset_positions(items: int, low: int, high: int) -> Iterator[tuple[int, ...
     return itertools.chain.from_iterable(itertools.combinations(range(items), size) for size in range(low, high + 1))
 
 
-def repeat_counts(node: Repeat) -> tuple[int, ...]:
-    """How many copies a repeat may hold, in the order of its hole; one number where the count is fixed."""
-    match node.count:
+def followed(node: Node, path: str, let: Mapping[str, Node]) -> tuple[Node, str]:
+    """A node and the path of its choices: `path` where it stands, unless it uses an entry of `let`."""
+    while isinstance(node, Use):
+        path = f"let.{node.name}"
+        node = let[node.name]
+    return node, path
+
+
+def counts_of(count: Node) -> tuple[int, ...]:
+    """How many copies a repeat with this count (no `use`) may hold, in the order of the hole; one number if fixed."""
+    match count:
         case Choice():
-            return tuple(cast(int, option.label) for option in node.count.options)
+            return tuple(cast(int, option.label) for option in count.options)
         case Range():
-            return node.count.values
-        case Value():
-            return (cast(int, node.count.value),)
+            return count.values
+    return (cast(int, cast(Value, count).value),)
 
 
 @functools.lru_cache(maxsize=256)

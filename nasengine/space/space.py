@@ -21,6 +21,7 @@ from nasengine.space.holes import Bound, QuantizationRule, Relation, SpaceTree, 
 from nasengine.space.known import Known, checked_row, known_architectures
 from nasengine.space.locating import Located, targets_of
 from nasengine.space.mutation import Variation
+from nasengine.space.options import followed
 from nasengine.space.problems import Problems
 from nasengine.space.relations import CompiledRelation, compile_relations
 from nasengine.space.sampling import By, Sampler
@@ -97,6 +98,15 @@ class SearchSpace:
     @property
     def task(self) -> Task | None:
         return self.tree.task
+
+    @property
+    def resolution(self) -> Decision | None:
+        """What decides the height of the input, if anything does: `task.resolution`, or an entry of `let`."""
+        return (
+            None
+            if self.task is None
+            else self.choices.get(followed(self.task.height, "task.resolution", self.tree.let)[1])
+        )
 
     @property
     def constraints(self) -> tuple[Bound, ...]:
@@ -226,7 +236,10 @@ class SearchSpace:
         return self.encoding.architecture(self._variation.mutate(self.encoding.row(architecture), rng))
 
     def crossover(self, first: Mapping[str, Any], second: Mapping[str, Any], rng: np.random.Generator) -> Architecture:
-        """Each decision comes from either parent with equal probability; repaired until the relations hold."""
+        """Each decision comes from either parent with equal probability; repaired until the relations hold.
+
+        What neither parent has (a copy whose slot comes from one and whose shared count from the other) is drawn.
+        """
         rows = self.encoding.row(first), self.encoding.row(second)
         return self.encoding.architecture(self._variation.crossover(*rows, rng))
 
@@ -282,7 +295,7 @@ class SearchSpace:
             "source": self.source,
             "hash": self.hash,
             "root": self.tree.root_key,
-            "task": None if self.task is None else description.describe_task(self.task),
+            "task": None if self.task is None else description.describe_task(self.task, self.tree.let),
             "size": description.describe_size(self.size(architecture_part=True)),
             "feasible_size": feasible,
             "choices": description.describe_decisions(self.decisions),

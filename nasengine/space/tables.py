@@ -119,16 +119,16 @@ def activity_table(decisions: Sequence[Decision], index: int) -> Table | None:
     decision = decisions[index]
     if not decision.conditional:
         return None
-    scope = tuple(sorted({site[0] for site in decision.sites if site} | {index}))
+    scope = tuple(sorted(decision.above | {index}))
     shape = tuple(len(decisions[i].options) + 1 for i in scope)
     if math.prod(shape) > LARGEST_TABLE:
         raise OverflowError(f"{decision.path} is decided at {len(scope) - 1} places")
     active = np.zeros(shape, bool)
     for site in decision.sites:
-        if site is not None:
-            picked: list[Any] = [slice(None)] * len(scope)
-            picked[scope.index(site[0])] = [option + 1 for option in sorted(site[1])]
-            active[tuple(picked)] = True
+        picked = [np.ones(length, bool) for length in shape]
+        for parent, taken in site:
+            picked[scope.index(parent)] = np.isin(np.arange(-1, len(decisions[parent].options)), list(taken))
+        active[np.ix_(*picked)] = True
     answered = np.arange(shape[scope.index(index)]) > 0
     along = [1] * len(scope)
     along[scope.index(index)] = -1
@@ -182,14 +182,17 @@ def combinations(
     needed = set(scope)
     for index in reversed(range(len(decisions))):
         if index in needed:
-            needed |= {site[0] for site in decisions[index].sites if site and decisions[index].conditional}
+            needed |= decisions[index].above
     order = sorted(needed)
     rows = np.full((1, len(decisions)), -2, np.int16)
     for position, index in enumerate(order):
         decision = decisions[index]
         is_active = np.zeros(len(rows), bool)
         for site in decision.sites:
-            is_active |= True if site is None else np.isin(rows[:, site[0]], list(site[1]))
+            holds = np.ones(len(rows), bool)
+            for parent, taken in site:
+                holds &= np.isin(rows[:, parent], list(taken))
+            is_active |= holds
         on, off = rows[is_active], rows[~is_active]
         count = len(decision.options)
         if len(on) * count + len(off) > 50 * limit:
@@ -200,7 +203,7 @@ def combinations(
         rows = np.concatenate([on, off])
         if given and index in given:
             rows = rows[rows[:, index] == given[index]]
-        later = {site[0] for other in order[position + 1 :] for site in decisions[other].sites if site}
+        later = {parent for other in order[position + 1 :] for parent in decisions[other].above}
         keep = [i for i in order[: position + 1] if i in later or i in set(scope)]
         if keep:
             _, first = np.unique(rows[:, keep], axis=0, return_index=True)

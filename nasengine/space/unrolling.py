@@ -6,13 +6,15 @@ for each choice between named nodes. What comes out is a list in which whatever 
 active stands before it; otherwise the order is that of the file: task, let, network or proxy, quantization.
 
 A decision is active if, at one of its sites, the decision above it is active and took one of the options named
-there. Only active decisions are part of an architecture, so equal networks are equal architectures.
+there. A copy of a repeat whose count is shared has two things above it: what its slot stands in, and the count.
+Only active decisions are part of an architecture, so equal networks are equal architectures.
 """
 
 from __future__ import annotations
 
 import graphlib
 import heapq
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +36,14 @@ from nasengine.space.holes import (
     Use,
     Value,
 )
-from nasengine.space.options import enough_for_copies, option_path, range_options, repeat_counts, subset_options
+from nasengine.space.options import (
+    counts_of,
+    enough_for_copies,
+    followed,
+    option_path,
+    range_options,
+    subset_options,
+)
 from nasengine.space.patterns import matches
 from nasengine.space.problems import Problems
 
@@ -59,9 +68,9 @@ class Unrolled:
     always_used: frozenset[str]
 
 
-_NamedSite = tuple[str, frozenset[int]]
-_Sites = tuple[_NamedSite | None, ...]
-_ALWAYS: _Sites = (None,)
+_NamedSite = tuple[tuple[str, frozenset[int]], ...]  # what stands above first, then shared counts
+_Sites = tuple[_NamedSite, ...]
+_ALWAYS: _Sites = ((),)
 
 
 @dataclass(slots=True)
@@ -108,7 +117,7 @@ class _Walk:
             case Maybe():
                 present = f"{path}.present"
                 self.add(_Found(present, "optional", ABSENT_OR_PRESENT, (1.0, 1.0), sites, node.mark))
-                self.node(node.of, path, ((present, frozenset([1])),))
+                self.node(node.of, path, (((present, frozenset([1])),),))
             case Use():
                 self.uses.setdefault(node.name, []).append((path, sites))
             case SameAs():
@@ -131,14 +140,19 @@ class _Walk:
             self.node(item.node, option_path(path, node.named, item, position), below)
 
     def repeat(self, node: Repeat, path: str, sites: _Sites) -> None:
-        counts = repeat_counts(node)
-        if isinstance(node.count, Choice):
-            weights = tuple(option.weight for option in node.count.options)
-            self.add(_Found(f"{path}.repeat", "repeat", counts, weights, sites, node.count.mark))
-        elif isinstance(node.count, Range):
-            self.add(_Found(f"{path}.repeat", "repeat", *range_options(node.count), sites, node.count.mark))
+        count, decided = followed(node.count, f"{path}.repeat", self.tree.let)
+        counts = counts_of(count)
+        below = _below
+        if isinstance(node.count, Use):
+            self.node(node.count, decided, sites)
+            below = _counted
+        elif isinstance(count, Choice):
+            weights = tuple(option.weight for option in count.options)
+            self.add(_Found(decided, "repeat", counts, weights, sites, count.mark))
+        elif isinstance(count, Range):
+            self.add(_Found(decided, "repeat", *range_options(count), sites, count.mark))
         for copy, enough in enumerate(enough_for_copies(counts)):
-            self.node(node.of, f"{path}.{copy}", _below(f"{path}.repeat", enough, len(counts), sites))
+            self.node(node.of, f"{path}.{copy}", below(decided, enough, len(counts), sites))
 
     def is_call(self, node: Node) -> bool:
         while isinstance(node, Use):
@@ -157,7 +171,20 @@ class _Walk:
 
 def _below(path: str, taken: frozenset[int], count: int, sites: _Sites) -> _Sites:
     """The sites of what exists when the decision at `path`, which has `sites`, took one of these options."""
-    return sites if len(taken) == count else ((path, taken),)
+    return sites if len(taken) == count else (((path, taken),),)
+
+
+def _counted(path: str, taken: frozenset[int], count: int, sites: _Sites) -> _Sites:
+    """The sites of a copy in a slot that has `sites`, if the shared count at `path` must be one of these options."""
+    return sites if len(taken) == count else tuple(dict.fromkeys(_both(site, ((path, taken),)) for site in sites))
+
+
+def _both(site: _NamedSite, other: _NamedSite) -> _NamedSite:
+    """Where two sites hold; each path stands once."""
+    conditions = dict(site)
+    for path, taken in other:
+        conditions[path] = conditions.get(path, taken) & taken
+    return tuple(conditions.items())
 
 
 def unroll(tree: SpaceTree, problems: Problems) -> Unrolled:
@@ -183,11 +210,11 @@ def unroll(tree: SpaceTree, problems: Problems) -> Unrolled:
         starts = ["task", *places, tree.root_key, "quantization"]
         return next((i for i, s in enumerate(starts) if found.path == s or found.path.startswith(f"{s}.")), len(starts))
 
-    ordered = _parents_first(sorted(walk.found.values(), key=rank))
+    ordered = _parents_first(sorted(walk.found.values(), key=rank), problems)
     index = {found.path: i for i, found in enumerate(ordered)}
 
-    def numbered(sites: _Sites) -> tuple[Site | None, ...]:
-        return tuple(None if site is None else (index[site[0]], site[1]) for site in sites)
+    def numbered(sites: _Sites) -> tuple[Site, ...]:
+        return tuple(tuple((index[path], taken) for path, taken in _shortened(walk, site)) for site in sites)
 
     decisions = tuple(Decision(f.path, f.kind, f.options, f.weights, numbered(f.sites), f.mark, f.low) for f in ordered)
     always_used = frozenset(name for name in walk.uses if _merged(walk, name) == _ALWAYS)
@@ -199,19 +226,71 @@ def _merged(walk: _Walk, name: str) -> _Sites:
 
     A parent all of whose options use it stands for what that parent's own sites are.
     """
-    waiting = [site for _, sites in walk.uses[name] for site in sites]
-    merged: dict[str, frozenset[int]] = {}
+    needing: dict[str, bool] = {}
+    waiting = deque(
+        site for _, sites in walk.uses[name] for site in sites if not _needs(walk, site, f"let.{name}", needing)
+    )
+    merged: dict[tuple[str, _NamedSite], frozenset[int]] = {}  # by the decision above, and the shared counts beside it
     while waiting:
-        site = waiting.pop(0)
-        if site is None:
+        site = waiting.popleft()
+        if not site:
             return _ALWAYS
-        path, taken = site
-        taken = merged.pop(path, frozenset()) | taken
-        if len(taken) == len(walk.found[path].options):
-            waiting.extend(walk.found[path].sites)
+        (path, taken), *rest = site
+        beside = tuple(sorted(rest, key=lambda condition: condition[0]))
+        taken = merged.pop((path, beside), frozenset()) | taken
+        if path in walk.found and len(taken) == len(walk.found[path].options):
+            waiting.extend(_both(above, beside) for above in walk.found[path].sites)
         else:
-            merged[path] = taken
-    return tuple(merged.items())
+            merged[path, beside] = taken
+    return _without_implied([((path, taken), *beside) for (path, beside), taken in merged.items()])
+
+
+def _needs(walk: _Walk, site: _NamedSite, path: str, known: dict[str, bool]) -> bool:
+    """Whether a site holds only where the decision at `path` is active: then it makes that active nowhere else."""
+    for above, _ in site:
+        if above not in known:
+            known[above] = False  # stands while the sites above are looked at, which never lead back here
+            found = walk.found.get(above)
+            known[above] = above == path or (
+                found is not None and all(_needs(walk, other, path, known) for other in found.sites)
+            )
+        if known[above]:
+            return True
+    return False
+
+
+def _without_implied(sites: list[_NamedSite]) -> _Sites:
+    """The sites that no other one includes."""
+    if all(len(site) == 1 for site in sites):
+        return tuple(sites)
+    joined: dict[tuple[_NamedSite, str], frozenset[int]] = {}  # copies of one slot: the first of them is there longest
+    for *first, (path, taken) in sites:
+        key = tuple(first), path
+        joined[key] = joined.get(key, frozenset()) | taken
+    different = list(
+        {
+            frozenset((*first, (path, taken))): (*first, (path, taken)) for (first, path), taken in joined.items()
+        }.values()
+    )
+
+    def included(site: _NamedSite) -> bool:
+        has = dict(site)
+        return any(
+            other is not site and all(path in has and has[path] <= taken for path, taken in other)
+            for other in different
+        )
+
+    return tuple(site for site in different if not included(site))
+
+
+def _shortened(walk: _Walk, site: _NamedSite) -> _NamedSite:
+    """The site without the conditions that another one of it implies: a slot that is alone in using its count."""
+
+    def implied(path: str, taken: frozenset[int]) -> bool:
+        others = (walk.found[other].sites for other, _ in site if other != path)
+        return any(all(path in dict(above) and dict(above)[path] <= taken for above in sites) for sites in others)
+
+    return tuple((path, taken) for path, taken in site if not implied(path, taken)) if len(site) > 1 else site
 
 
 def _formats(walk: _Walk) -> tuple[QuantizationRule, ...]:
@@ -290,10 +369,10 @@ def _users_first(tree: SpaceTree) -> list[str]:
     return list(graphlib.TopologicalSorter(users).static_order())
 
 
-def _parents_first(found: Sequence[_Found]) -> list[_Found]:
+def _parents_first(found: Sequence[_Found], problems: Problems) -> list[_Found]:
     """Order so that whatever a decision's sites name stands before it, and keep the given order otherwise."""
     position = {f.path: i for i, f in enumerate(found)}
-    waiting = {f.path: {site[0] for site in f.sites if site} for f in found}
+    waiting = {f.path: {path for site in f.sites for path, _ in site} for f in found}
     children: dict[str, list[str]] = {}
     for path, parents in waiting.items():
         for parent in parents:
@@ -308,4 +387,12 @@ def _parents_first(found: Sequence[_Found]) -> list[_Found]:
             waiting[child].discard(taken.path)
             if not waiting[child]:
                 heapq.heappush(ready, position[child])
-    return ordered
+    stuck = [f for f in found if waiting[f.path]]
+    if stuck:
+        circle = next((f for f in stuck if f.path.startswith("let.")), stuck[0])
+        problems.add(
+            f"whether {circle.path} is decided depends on what is decided below it",
+            circle.mark,
+            "expected an entry of let that is not used below the copies that it counts",
+        )
+    return ordered + stuck

@@ -220,6 +220,22 @@ DEEP = """network:
 """
 
 
+SHARED = """let: {depth: {choice: [0, 1, 4]}}
+network:
+  type: sequential
+  layers:
+    - {choice: {a: {type: sequential, layers: [{repeat: {use: depth}, of: {type: conv, width: {choice: [1, 2, 3]}}}]},
+                b: {type: conv, width: {choice: [1, 2]}}}}
+    - {optional: {type: sequential, layers: [{repeat: {use: depth}, of: {type: conv, width: {choice: [1, 2]}}}]}}
+"""
+
+
+def test_every_option_of_copies_with_a_shared_count_is_tried():
+    seen, _ = covered(SHARED, lambda a: True)
+    space = SearchSpace(parse_space(HEADER + SHARED, "t.yaml"))
+    assert {(d.path, option) for d in space.decisions for option in d.options} <= seen
+
+
 @pytest.mark.parametrize("works", [lambda a: True, lambda a: False], ids=["all work", "none works"])
 def test_every_option_of_every_choice_is_tried(works):
     seen, tried = covered(DEEP, works)

@@ -31,6 +31,16 @@ network: {type: sequential, layers: [
    squeeze_excite: {choice: [false, true]}}
 """
     + TAIL,
+    "shared_count": """
+name: shared_count
+task: {kind: image_classification, input: [3, {use: side}, same], classes: 10}
+let: {depth: {choice: [0, 1, 2]}, side: {choice: [8, 16]}}
+network: {type: sequential, layers: [
+  {repeat: {use: depth}, of: {type: conv_norm_activation, width: {choice: [4, 6]}, kernel: {choice: [1, 3]}}},
+  {optional: {type: sequential, layers: [
+    {repeat: {use: depth}, of: {type: mbconv, width: {choice: [4, 6]}, kernel: 3, expansion: 2}}]}}
+"""
+    + TAIL,
     "typed_options": "name: typed_options\n"
     + HEAD
     + """

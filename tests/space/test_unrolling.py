@@ -7,11 +7,12 @@ from tests.space.space_helpers import UNEQUAL, space_of, with_counts
 
 
 def active_when(space, path):
-    """Alternatives under which a decision is active: (path above, options)."""
-    return [
-        (space.decisions[site[0]].path, {space.decisions[site[0]].options[i] for i in site[1]}) if site else None
+    """Alternatives under which a decision is active: (path above, options), more of them if all must hold, or None."""
+    sites = [
+        [(space.decisions[parent].path, {space.decisions[parent].options[i] for i in taken}) for parent, taken in site]
         for site in space.choices[path].sites
     ]
+    return [None if not site else site[0] if len(site) == 1 else tuple(site) for site in sites]
 
 
 def test_each_kind_of_hole_has_the_path_of_the_table_in_holes():
@@ -129,7 +130,7 @@ def test_shared_decisions_inside_each_other_come_after_what_uses_them():
 def test_parents_come_before_children_and_the_file_decides_otherwise():
     space = space_of(UNEQUAL)
     for index, decision in enumerate(space.decisions):
-        assert all(site is None or site[0] < index for site in decision.sites)
+        assert all(above < index for above in decision.above)
     assert [d.path for d in space.decisions if not d.path.startswith("let.")] == [
         "network.main",
         "network.main.large.a",

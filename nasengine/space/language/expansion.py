@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Range, Repeat, SpaceTree, Subset, Use
 from nasengine.space.language.grammar_counts import most
+from nasengine.space.options import followed
 from nasengine.space.problems import Problems
 
 MAX_EXPANDED = 200_000
@@ -59,7 +60,7 @@ class _Measured:
         known = self.extents.get(id(node))
         if known is None:
             below = [self.extent(child) for child in self.below(node)]
-            copies = max(1, most(node.count)) if isinstance(node, Repeat) else 1
+            copies = max(1, most(followed(node.count, "", self.tree.let)[0])) if isinstance(node, Repeat) else 1
             nodes = 1 + _options(node) + copies * sum(extent.nodes for extent in below)
             known = _Extent(nodes, 1 + max((extent.levels for extent in below), default=0))
             self.extents[id(node)] = known

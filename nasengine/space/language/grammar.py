@@ -13,6 +13,7 @@ from nasengine.errors import Mark
 from nasengine.space.holes import Choice, MapOf, Node, SpaceTree, Use, Value
 from nasengine.space.language.checks import Checks
 from nasengine.space.language.expansion import check_expansion
+from nasengine.space.language.grammar_counts import check_shared_counts
 from nasengine.space.language.grammar_known import read_known
 from nasengine.space.language.grammar_nodes import NodeReader
 from nasengine.space.language.grammar_proxy import check_proxy
@@ -69,6 +70,7 @@ def read_space(root: YamlNode, file: str, lines: Mapping[str, tuple[str, ...]]) 
     constraints = read_constraints(entries["constraints"], checks) if "constraints" in entries else ()
     relations = read_relations(entries["relations"], checks) if "relations" in entries else ()
     known = read_known(mapping.entries["known"], checks) if "known" in mapping.entries else {}
+    check_shared_counts(reader, shared)
     problems.check()
     assert root_key is not None
     assert root_node is not None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from nasengine.space.holes import Choice, Range, Repeat, Use, Value
+from collections.abc import Mapping
+
+from nasengine.space.holes import Choice, Node, Range, Repeat, Use, Value
+from nasengine.space.language.checks import describe
 from nasengine.space.language.grammar_options import MAX_OPTIONS
-from nasengine.space.language.grammar_reader import Reader, label_text
+from nasengine.space.language.grammar_reader import Reader, SharedCount, label_text
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
+from nasengine.space.options import counts_of, followed
 
 MAX_COPIES = 1_000  # of one repeat
 
@@ -44,8 +48,14 @@ def read_range(reader: Reader, node: YamlMapping, where: str) -> Range | None:
     return Range(low, high, step, node.mark)
 
 
-def read_count(reader: Reader, node: YamlNode, where: str, low: int) -> Value | Choice | Range | None:
-    """A positive integer, or a choice or range of integers of at least `low`."""
+def read_count(
+    reader: Reader, node: YamlNode, where: str, low: int, high: int | None = None
+) -> Value | Choice | Range | Use | None:
+    """A positive integer, a choice or range of integers of at least `low`, or a use of such (checked later).
+
+    Args:
+        high: the largest that a shared count may be; the caller checks any other.
+    """
     if isinstance(node, YamlScalar):
         return Value(value, node.mark) if (value := reader.integer(node, where, max(low, 1))) is not None else None
     read = reader.read(node, where)
@@ -62,24 +72,54 @@ def read_count(reader: Reader, node: YamlNode, where: str, low: int) -> Value | 
             reader.problems.add(found, option.node.mark, f"expected integers of at least {low}")
         return None if wrong else read
     if isinstance(read, Use):
-        message = f"the count at {where} is the shared decision let.{read.name}"
-        hint = f"expected {expected}, written here; a relation {{order: [paths], is: equal}} can keep counts equal"
-        reader.problems.add(message, node.mark, hint)
-    elif not (isinstance(read, Value) and read.value is None):  # a null here is noted already
+        reader.counts.append(SharedCount(read, where, low, high))
+        return read
+    if not (isinstance(read, Value) and read.value is None):  # a null here is noted already
         reader.wrong(node, where, expected)
     return None
 
 
+def check_shared_counts(reader: Reader, let: Mapping[str, Node]) -> None:
+    """Note what a count uses that is no choice or range of integers; each entry of `let` is complained of once."""
+    seen: set[tuple[str, int, int | None]] = set()
+    for count in reader.counts:
+        hole, path = followed(count.use, count.where, let)
+        if (path, count.low, count.high) in seen:
+            continue
+        seen.add((path, count.low, count.high))
+        expected = f"expected integers of at least {count.low}"
+        if isinstance(hole, Choice) and not hole.named:
+            numbers = [(option.label, option.node.mark) for option in hole.options]
+        elif isinstance(hole, Range):
+            numbers = [(hole.low, hole.mark)]
+        else:
+            if not (isinstance(hole, Value) and hole.value is None):  # a null is noted already
+                reader.problems.add(
+                    f"{path}, the count at {count.where}, is {describe(hole)}",
+                    count.use.mark,
+                    f"expected a choice or range of integers of at least {count.low}",
+                )
+            continue
+        wrong = [(label, mark) for label, mark in numbers if type(label) is not int or label < count.low]
+        for label, mark in wrong:
+            found = "the range begins at" if isinstance(hole, Range) else "the options hold"
+            message = f"{path} is the count at {count.where}, and {found} {label_text(label)}"
+            reader.problems.add(message, mark, expected)
+        if not wrong and count.high is not None and most(hole) > count.high:
+            message = f"{path}, the count at {count.where}, makes up to {most(hole):,} copies"
+            reader.problems.add(message, hole.mark, f"expected at most {count.high}")
+
+
 def read_repeat(reader: Reader, node: YamlMapping, where: str) -> Repeat | None:
     """`{repeat: count, of: node}`; None after noting what makes it none."""
-    count = read_count(reader, node.entries["repeat"], f"{where}.repeat", 0)
+    count = read_count(reader, node.entries["repeat"], f"{where}.repeat", 0, MAX_COPIES)
     reader.has(node, f"the repeat in {where}", ("of",), ("repeat",))
     if "of" not in node.entries:
         return None
     of = reader.read(node.entries["of"], where)
     if count is None:
         return None
-    if most(count) > MAX_COPIES:
+    if not isinstance(count, Use) and most(count) > MAX_COPIES:
         reader.problems.add(
             f"the repeat in {where} makes up to {most(count):,} copies",
             count.mark,
@@ -89,10 +129,6 @@ def read_repeat(reader: Reader, node: YamlMapping, where: str) -> Repeat | None:
     return Repeat(count, of, node.mark)
 
 
-def most(count: Value | Choice | Range) -> int:
-    """The largest number a count can be."""
-    if isinstance(count, Range):
-        return count.high
-    if isinstance(count, Choice):
-        return max(int(str(option.label)) for option in count.options)
-    return int(str(count.value))
+def most(count: Node) -> int:
+    """The largest number a count (no `use`) can be."""
+    return count.high if isinstance(count, Range) else max(counts_of(count))

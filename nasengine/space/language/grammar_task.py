@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from nasengine.errors import nearest
-from nasengine.space.holes import Choice, Range, Scalar, Task, Value
+from nasengine.space.holes import Choice, Range, Scalar, Task, Use, Value
 from nasengine.space.language.grammar_counts import read_count
 from nasengine.space.language.grammar_reader import Reader
 from nasengine.space.language.yaml import YamlNode, YamlScalar, YamlSequence
 
-_Shape: TypeAlias = tuple[int, Value | Choice | Range, Value | None]  # channels, height, width
+_Shape: TypeAlias = tuple[int, Value | Choice | Range | Use, Value | None]  # channels, height, width
 
 
 def read_task(node: YamlNode, reader: Reader) -> Task | None:

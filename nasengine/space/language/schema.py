@@ -178,7 +178,11 @@ def _holes() -> Schema:
         ),
         "range": _closed({"range": _or_use(steps)}, ["range"], "[low, high, step]: an integer, both ends included"),
         "subset": _closed({"subset": _or_use(subset)}, ["subset"], "some of the items, in their order"),
-        "repeat": _closed({"repeat": _ref("count"), "of": _ref("node")}, ["repeat", "of"], "copies in one slot"),
+        "repeat": _closed(
+            {"repeat": _ref("count"), "of": _ref("node")},
+            ["repeat", "of"],
+            "copies in one slot",
+        ),
         "optional": _closed({"optional": {**_ref("node"), "not": {"type": "null"}}}, ["optional"], "present or absent"),
         "same_as": _closed(
             {"same_as": _or_use({"type": "string", "pattern": r"^\.*[^.\s]+(\.[^.\s]+)*$"})},
@@ -189,7 +193,7 @@ def _holes() -> Schema:
 
 
 def _count() -> Schema:
-    """An integer, or a choice or range of integers."""
+    """An integer, or a choice or range of integers, here or under `let`."""
     integer = {"type": "integer", "minimum": 1}
     return {"anyOf": [integer, _ref("use"), _ref("choice"), _ref("range")]}
 

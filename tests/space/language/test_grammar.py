@@ -349,6 +349,14 @@ def test_nested_repeats_that_expand_to_too_much_are_refused_at_the_smallest_such
     assert f"at most {MAX_EXPANDED:,}" in found.expected
 
 
+def test_copies_by_a_shared_count_are_bounded_too():
+    text = around(
+        "{type: x, a: {repeat: {use: n}, of: {repeat: {use: n}, of: [1, 2, 3]}}}", "let: {n: {choice: [1, 900]}}"
+    )
+    with pytest.raises(InputError, match=r"the network has up to .* nodes and options, every copy counted"):
+        parse_space(text, "f.yaml")
+
+
 def test_copies_of_a_subset_with_many_selections_are_refused():
     items = ", ".join(map(str, range(16)))
     found = only_problem(around(f"{{type: net, a: ¦{{repeat: 50, of: {{subset: {{of: [{items}], size: 8}}}}}}}}"))

@@ -352,12 +352,31 @@ def test_shared_holes_are_no_list_of_options_and_no_count():
     )
 
 
-def test_a_shared_count_is_refused_with_what_keeps_counts_equal():
+def test_a_shared_count_stays_a_use():
+    repeat = argument("{repeat: {use: n}, of: 1}", "let: {n: {choice: [0, 2]}}")
+    assert isinstance(repeat, Repeat)
+    assert repeat.count == Use("n", repeat.count.mark)
+
+
+@pytest.mark.parametrize(
+    ("let", "message", "expected"),
+    [
+        ("{choice: [1, ¦-2]}", "let.n is the count at network.a.repeat, and the options hold -2", "of at least 0"),
+        ("{choice: [1, ¦x]}", "let.n is the count at network.a.repeat, and the options hold x", "integers"),
+        ("¦{range: [-1, 2]}", "let.n is the count at network.a.repeat, and the range begins at -1", "of at least 0"),
+        ("¦{choice: [1, 2000]}", "let.n, the count at network.a.repeat, makes up to 2,000 copies", "at most 1000"),
+    ],
+)
+def test_a_shared_count_is_a_number_of_copies(let, message, expected):
+    wrong("{repeat: {use: n}, of: 1}", message, expected, f"let: {{n: {let}}}")
+
+
+def test_a_shared_count_is_a_choice_or_range():
     wrong(
         "{repeat: ¦{use: n}, of: 1}",
-        "the count at network.a.repeat is the shared decision let.n",
-        "a relation {order: [paths], is: equal} can keep counts equal",
-        "let: {n: {choice: [1, 2]}}",
+        "let.n, the count at network.a.repeat, is a subset (a list)",
+        "a choice or range of integers of at least 0",
+        "let: {n: {subset: {of: [1, 2], size: 1}}}",
     )
 
 

@@ -113,6 +113,8 @@ def test_broken_spaces_are_invalid_for_schema_and_grammar_alike(text):
         around("{type: net, a: {choice: [[1, 2], [3, [4]]]}}"),
         around("{choice: {a: {type: x}, b: {type: cell, nodes: 2, edges: {0-1: {type: y}}}}}"),
         around(head="name: x\ntask: {kind: k, input: {use: i}}\nlet: {i: [3, 8, 8]}\n"),
+        around("{type: net, a: {repeat: {use: n}, of: {type: x}}}", "let: {n: {choice: [1, 2]}}"),
+        around(head="name: x\ntask: {kind: k, input: [3, {use: i}, same]}\nlet: {i: {choice: [8, 16]}}\n"),
     ],
 )
 def test_unusual_but_right_spaces_are_valid_for_both(text):
