@@ -157,7 +157,8 @@ def killed_run(
 ) -> dict[str, Any]:
     """A run killed `kills` times and then left to end."""
     rng = np.random.default_rng(seed)
-    targets = sorted(int(target) for target in rng.integers(-1, trials, size=kills))
+    last = max(1, int(0.8 * trials))  # later ones would often come when the search is done
+    targets = sorted(int(target) for target in rng.integers(-1, last, size=kills))
     moments, orphans = [], 0
     for target in targets:
         at_once = finished(run) >= target
