@@ -26,6 +26,8 @@ from nasengine.training import choose_device
 
 __all__ = ["Found", "Run", "export", "open_run", "resume", "retrain", "search"]
 
+FEW_STEPS = 4  # in an epoch
+
 
 def search(
     space: SearchSpace | str | Path,
@@ -233,8 +235,23 @@ def _go(folder: Path, settings: RunSettings, on_event: OnEvent | None) -> Run:
     if settings.workers > settings.strategy.lag:
         lag = settings.strategy.lag
         tell(Note(f"{settings.workers} workers, but at most {lag} trials run at once: that is the strategy's lag"))
+    _warn_of_few_steps(settings, tell)
     run_phases(folder, settings, tell)
     return Run(folder)
+
+
+def _warn_of_few_steps(settings: RunSettings, tell: OnEvent) -> None:
+    """A small data set in large batches is trained on in a handful of steps, and nothing is learnt: say so."""
+    data, images = settings.strategy.data, settings.pixels.get("training_images")
+    if images is None:
+        return
+    used = min(images, data.limit or images)
+    held_out = data.held_out_per_class * len(settings.pixels["class_names"]) if data.held_out_per_class else None
+    left = used - (round(used * data.validation) if held_out is None else held_out)
+    steps = max(1, left // data.batch)
+    if steps < FEW_STEPS:
+        many = f"{steps} step{'s' * (steps > 1)} an epoch"
+        tell(Note(f"{left} training images in batches of {data.batch} are {many}; try --set data.batch=16"))
 
 
 def _silent(event: Event) -> None:

@@ -58,6 +58,13 @@ def test_a_baseline_that_is_trained_last_is_not_the_best(tmp_path):
     assert {record.phase for record in run.best.retrained} == {"retrain"}
 
 
+def test_a_run_says_when_an_epoch_has_only_a_step_or_two(tmp_path):
+    events = []
+    quick_search(tmp_path / "run", "data.batch=256", "search.budget.trials=1", on_event=events.append)
+    notes = [event.message for event in events if isinstance(event, Note)]
+    assert notes == ["384 training images in batches of 256 are 1 step an epoch; try --set data.batch=16"]
+
+
 def test_two_seeds_give_a_mean_and_a_deviation(finished):
     run, _ = finished
     first, second = (record.measurements["test_loss"] for record in run.best.retrained)
