@@ -86,6 +86,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1e4 and float(value).is_integer() else f"{value:.4g}"
 
 
+def plural(amount: int, word: str) -> str:
+    """1 trial, 2 trials."""
+    return f"{amount} {word}" if amount == 1 else f"{amount} {word}s"
+
+
 def duration(seconds: float) -> str:
     """4.2 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 60:

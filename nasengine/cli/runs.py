@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nasengine.cli.console import duration, emit, number, say, show_table
+from nasengine.cli.console import duration, emit, number, plural, say, show_table
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, RunFolder, Settings, load_plugin_modules, read_options
 
@@ -31,11 +31,14 @@ def status(run: RunFolder, as_json: Json = False) -> None:
     """
     from nasengine import runs
     from nasengine.cli.ranking import ranking
+    from nasengine.cli.standing import last_line, place_of, unfinished
     from nasengine.objectives import parse_objectives
 
     found = runs.status(run)
+    left = unfinished(found.folder)
     if as_json:
-        emit({**found.to_json(), "retrained": retrained(found.folder), "training": begun_trainings(found.folder)})
+        trainings = {"retrained": retrained(found.folder), "training": begun_trainings(found.folder)}
+        emit({**found.to_json(), **trainings, "unfinished": left})
         return
     state = f"being written by process {found.writer}" if found.writer is not None else "not running"
     say(f"{found.folder}: space {found.space}, seed {found.seed}, {state}")
@@ -43,7 +46,7 @@ def status(run: RunFolder, as_json: Json = False) -> None:
         ended = {word: amount for word, amount in phase.counts.items() if amount}
         counts = ", ".join(f"{amount} {word}" for word, amount in ended.items()) or "none ended"
         say()
-        say(f"{phase.name}: {phase.asked} trials asked ({counts}) in {duration(phase.elapsed_s)}")
+        say(f"{phase.name}: {plural(phase.asked, 'trial')} asked ({counts}) in {duration(phase.elapsed_s)}")
         if phase.running:
             word = "running" if found.writer is not None else "to be run again"
             say(f"  {word}: {', '.join(map(str, phase.running))}")
@@ -52,13 +55,18 @@ def status(run: RunFolder, as_json: Json = False) -> None:
         for word, reasons in (("failed", phase.failed), ("infeasible", phase.infeasible)):
             for trial, reason in reasons[:REASONS_SHOWN]:
                 say(f"  trial {trial} {word}: {reason}")
+                traceback = phase.tracebacks.get(trial)
+                if traceback:
+                    say(f"    {place_of(traceback)}: {last_line(traceback)}")
             if len(reasons) > REASONS_SHOWN:
                 say(f"  … and {len(reasons) - REASONS_SHOWN} more {word}")
+        if phase.tracebacks:
+            say(f"  whole tracebacks: {found.folder / 'journal.jsonl'}, or nasengine status {found.folder} --json")
         if phase.best:
             show_table(*ranking(phase.best, parse_objectives(found.objectives)))
     for phase_name, results in retrained(found.folder).items():
         say()
-        say(f"{phase_name}: {len(results)} trainings ended")
+        say(f"{phase_name}: {plural(len(results), 'training')} ended")
         for record in results:
             values = ", ".join(f"{name} {number(value)}" for name, value in record["measurements"].items())
             say(f"  {record['name']} {record['status']}: {record['reason'] or values}")
@@ -69,7 +77,16 @@ def status(run: RunFolder, as_json: Json = False) -> None:
         say(f"{word}: {', '.join(begun)}")
     if found.writer is None:
         say()
-        say(f"to go on, if it is not done: nasengine resume {found.folder}")
+        best = found.folder / "best"
+        if left or (left is None and not best.is_dir()):
+            what = f"; not done: {', '.join(left)}" if left else ""
+            say(f"to go on: nasengine resume {found.folder}{what}")
+        elif best.is_dir():
+            say(f"done; best network: {best}")
+        elif any(record["status"] == "completed" for records in retrained(found.folder).values() for record in records):
+            say(f"done, and not exported; to write {best}: nasengine resume {found.folder}")
+        else:
+            say("done")
 
 
 @guarded

@@ -26,6 +26,7 @@ class PhaseStatus:
         failed, infeasible: (trial, reason).
         best: completed trials, best first, at most ten.
         elapsed_s: wall time up to the last outcome, all resumptions together.
+        tracebacks: failed trial -> its traceback, of those that left one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class PhaseStatus:
     infeasible: tuple[tuple[int, str], ...]
     best: tuple[Trial, ...]
     elapsed_s: float
+    tracebacks: Mapping[int, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,7 +47,10 @@ class PhaseStatus:
             "counts": dict(self.counts),
             "running": list(self.running),
             "reused": self.reused,
-            "failed": [{"trial": trial, "reason": reason} for trial, reason in self.failed],
+            "failed": [
+                {"trial": trial, "reason": reason, "traceback": self.tracebacks.get(trial)}
+                for trial, reason in self.failed
+            ],
             "infeasible": [{"trial": trial, "reason": reason} for trial, reason in self.infeasible],
             "best": [
                 {
@@ -117,4 +122,9 @@ def _phase_status(name: str, history: History, directions: Mapping[str, str]) ->
         tuple((trial.number, trial.reason) for trial in trials if trial.status == "infeasible"),
         tuple(rank_trials(measured, objectives)[:10]),
         history.elapsed_s,
+        {
+            trial: result.details["traceback"]
+            for trial, result in history.finished.items()
+            if result.status == "failed" and isinstance(result.details.get("traceback"), str)
+        },
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,11 +79,37 @@ def test_the_exported_model_gives_the_accuracy_that_the_run_reports(finished: Pa
 
 def test_status_ranks_and_says_that_nobody_writes(nasengine, finished: Path) -> None:
     page = nasengine("status", finished).stdout
-    for text in ("3 completed", "not running", "trial-", f"nasengine resume {finished}"):
+    for text in ("3 completed", "not running", "trial-", f"done; best network: {finished / 'best'}"):
         assert text in page
+    assert "to go on" not in page
     facts = json.loads(nasengine("status", finished, "--json").stdout)
     assert facts["phases"][0]["counts"]["completed"] == 3
     assert facts["retrained"]["retrain"][0]["status"] == "completed"
+    assert facts["unfinished"] == []
+
+
+def test_status_of_a_run_that_is_not_done_says_what_is_left(nasengine, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "retrain" / "results.jsonl").unlink()
+    assert f"to go on: nasengine resume {run}; not done: retrain" in nasengine("status", run).stdout
+    assert json.loads(nasengine("status", run, "--json").stdout)["unfinished"] == ["retrain"]
+
+
+def test_status_says_where_a_trial_failed(nasengine, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    trace = '  File "/code/x.py", line 7, in f\n    g()\nValueError: no number\n'
+    lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["record"] == "finished" and line["trial"] == 1:
+            line.update(status="failed", reason="no number", details={"traceback": trace}, measurements={})
+    (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines if line["record"] != "told"))
+    page = nasengine("status", run).stdout
+    assert "/code/x.py:7: ValueError: no number" in page
+    assert str(run / "journal.jsonl") in page
+    failed = json.loads(nasengine("status", run, "--json").stdout)["phases"][0]["failed"]
+    assert failed == [{"trial": 1, "reason": "no number", "traceback": trace}]
 
 
 def test_status_needs_no_torch(finished: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from nasengine.records import Architecture, Candidate, Result, Trial
 from nasengine.runs import Header, Journal, status
 
+TRACEBACK = 'Traceback (most recent call last):\n  File "/code/x.py", line 7, in f\n    g()\nValueError: no number\n'
 HEADER = Header("toy", "abc", {}, {"accuracy": "maximize"}, seed=5, lag=2)
 
 
@@ -14,7 +15,7 @@ def write(folder: Path) -> Journal:
     journal = Journal(folder, HEADER)
     outcomes = {
         0: Result(0, "completed", {"accuracy": 0.5}),
-        1: Result(1, "failed", reason="the loss is not a number"),
+        1: Result(1, "failed", reason="the loss is not a number", details={"traceback": TRACEBACK}),
         2: Result(2, "completed", {"accuracy": 0.75}),
         3: Result(3, "infeasible", {"macs": 9}, reason="macs = 9 is above the most allowed, 5"),
         4: Result(4, "completed", {"accuracy": 0.5}),
@@ -38,6 +39,7 @@ def test_status_tells_running_done_failed_and_best(tmp_path: Path) -> None:
     assert phase.running == (5, 6)
     assert phase.counts == {"completed": 3, "infeasible": 1, "stopped": 0, "failed": 1}
     assert phase.failed == ((1, "the loss is not a number"),)
+    assert phase.tracebacks == {1: TRACEBACK}
     assert phase.infeasible == ((3, "macs = 9 is above the most allowed, 5"),)
     assert phase.reused == 1
     assert [trial.number for trial in phase.best] == [2, 0]
@@ -53,6 +55,7 @@ def test_status_is_plain_json(tmp_path: Path) -> None:
         "architecture": {"x": 2},
         "measurements": {"accuracy": 0.75},
     }
+    assert record["phases"][0]["failed"] == [{"trial": 1, "reason": "the loss is not a number", "traceback": TRACEBACK}]
 
 
 def test_a_run_that_has_only_begun_has_no_phase(tmp_path: Path) -> None:
