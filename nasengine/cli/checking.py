@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -123,3 +124,22 @@ def kind_of(file: str) -> Kind:
     documents = parse_yaml(read_text(path), str(path)).documents
     keys = {key for document in documents if isinstance(document, YamlMapping) for key in document.entries}
     return "strategy" if keys & {"phases", "objectives"} and not keys & {"network", "proxy"} else "space"
+
+
+def surely(file: str) -> Kind | None:
+    """What a file or a shipped name is, where that is beyond doubt; None for what is neither, both, or unreadable."""
+    from nasengine.space import shipped
+    from nasengine.space.language.yaml import YamlMapping, parse_yaml, read_text
+
+    is_space, is_strategy = file in shipped("search_spaces"), file in shipped("strategies")
+    if not is_space and not is_strategy:
+        try:
+            documents = parse_yaml(read_text(Path(file)), file).documents
+        except (InputError, OSError, ValueError):
+            return None
+        keys = {key for document in documents if isinstance(document, YamlMapping) for key in document.entries}
+        is_space = bool(keys & {"network", "proxy", "extends"})
+        is_strategy = bool(keys & {"phases", "objectives"})
+    if is_space == is_strategy:
+        return None
+    return "space" if is_space else "strategy"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from nasengine.cli.checking import surely
 from nasengine.cli.console import complain, emit, say
 from nasengine.cli.guard import FAILED, INTERRUPTED, guarded
 from nasengine.cli.options import Json, Plugins, RunFolder, Settings, SpaceName, StrategyName, load_plugin_modules
-from nasengine.errors import NotARunError, RunError
+from nasengine.errors import InputError, NotARunError, Problem, RunError
 
 
 @guarded
@@ -51,7 +54,10 @@ def search(
     nasengine search pooling_resnet20 exhaustive --data cifar10 --data-dir DIR --device cuda
     nasengine search my_space.yaml my_strategy.yaml --plugin my_blocks --set search.population=50
     """
+    check_short_options(epochs=epochs, time=time, trial_time=trial_time)
     load_plugin_modules(plugin)
+    check_order(space, strategy)
+    check_data(data)
     import nasengine as nas
 
     def begin(on_event: Callable[[Any], None]) -> Any:
@@ -93,6 +99,57 @@ def resume(run: RunFolder, as_json: Json = False) -> None:
     import nasengine as nas
 
     conduct(lambda on_event: nas.resume(run, on_event=on_event), as_json=as_json)
+
+
+def check_short_options(*, epochs: float | None, time: str | None, trial_time: str | None) -> None:
+    """What a person typed, judged under the name they typed.
+
+    Raises:
+        InputError: a number of epochs that is not above zero, or a duration without its unit.
+    """
+    problems = []
+    if epochs is not None and not 0 < epochs < math.inf:
+        problems.append(Problem(f"--epochs is {epochs:g}", expected="expected a number above 0"))
+    for flag, text in (("--time", time), ("--trial-time", trial_time)):
+        if text is not None and text.strip()[-1:].isdigit():
+            problems.append(Problem(f"{flag} {text} has no unit", expected="expected 2h, 30m or 90s"))
+    if problems:
+        raise InputError(problems)
+
+
+def check_order(space: str, strategy: str) -> None:
+    """Whether SPACE and STRATEGY stand in their places.
+
+    Raises:
+        InputError: one is what the other should be.
+    """
+    problems = []
+    for given, place, other in ((space, "space", "strategy"), (strategy, "strategy", "space")):
+        if surely(given) == other:
+            problems.append(
+                Problem(
+                    f"{given} is a {other}, not a {place}",
+                    expected="expected the order SPACE STRATEGY: nasengine search SPACE STRATEGY",
+                )
+            )
+    if len(problems) == 2:
+        order = f"the order is SPACE STRATEGY: nasengine search {strategy} {space}"
+        raise InputError(Problem(f"{space} is a strategy and {strategy} a space", expected=order))
+    if problems:
+        raise InputError(problems)
+
+
+def check_data(data: str | None) -> None:
+    """Whether --data names a data set, not a folder.
+
+    Raises:
+        InputError: it is a folder.
+    """
+    from nasengine.data import DATASETS
+
+    if data is not None and data not in DATASETS and Path(data).expanduser().is_dir():
+        instead = f"expected for a folder of images --data image_folder --data-dir {shlex.quote(data)}"
+        raise InputError(Problem(f"{data} is a folder, not the name of a data set", expected=instead))
 
 
 def conduct(begin: Callable[[Callable[[Any], None]], Any], *, as_json: bool) -> None:

@@ -168,6 +168,17 @@ def test_a_trial_is_retrained_and_exported_by_its_number(
         (("search", "quickstart", "random_search", "--device", "tpu"), 2, "tpu"),
         (("search", "quickstart", "random_search", "--executor", "lokal"), 2, "local"),
         (("search", "quickstart", "random_search", "--time", "soon"), 2, "soon"),
+        (
+            ("search", "quickstart", "random_search", "--time", "2"),
+            2,
+            "--time 2 has no unit\n  expected 2h, 30m or 90s",
+        ),
+        (("search", "quickstart", "random_search", "--trial-time", "1h30"), 2, "--trial-time 1h30 has no unit"),
+        (("search", "quickstart", "random_search", "--epochs", "-1"), 2, "--epochs is -1"),
+        (("search", "random_search", "quickstart"), 2, "SPACE STRATEGY: nasengine search quickstart random_search"),
+        (("search", "random_search", "random_search"), 2, "random_search is a strategy, not a space"),
+        (("search", "quickstart", "mobile_cnn"), 2, "mobile_cnn is a space, not a strategy"),
+        (("search", "quickstart", "random_search", "--data", "/"), 2, "--data image_folder --data-dir /"),
         (("search", "quickstart", "random_search", "--plugin", "no_such_module"), 2, "no_such_module"),
         (("resume", "no_such_run"), 2, "no_such_run"),
         (("status", "no_such_run"), 2, "no_such_run"),
@@ -183,6 +194,15 @@ def test_what_a_person_gets_wrong_is_said_and_leaves_nothing(
     assert result.exit_code == code, result.output
     assert says in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_in_the_wrong_order_are_recognized(nasengine, tmp_path: Path) -> None:
+    space, strategy = tmp_path / "space.yaml", tmp_path / "strategy.yaml"
+    space.write_text("extends: quickstart\n")
+    strategy.write_text("name: mine\nphases: []\n")
+    result = nasengine("search", strategy, space)
+    assert result.exit_code == 2
+    assert f"nasengine search {space} {strategy}" in result.stderr
 
 
 def test_architectures_that_are_not_there_are_bad_input(nasengine, finished: Path, tmp_path: Path) -> None:
