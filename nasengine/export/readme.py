@@ -9,6 +9,8 @@ from nasengine.costs import COSTS, Costs
 from nasengine.export.proof import Proof
 from nasengine.records import Architecture
 
+OF_FINAL_TRAINING = ("test_", "validation_")  # how the names of its measurements begin
+
 LOAD_IMAGES = """\
 ```python
 from model import CLASS_NAMES, load, normalize
@@ -52,10 +54,7 @@ def write_readme(
     parts = [
         f"# A network found in the space {as_code(space)}",
         LOAD_IMAGES if has_preprocessing else LOAD_PLAIN,
-        "## Measured",
-        _table(("", "value"), [(as_code(name), _number(value)) for name, value in measurements.items()])
-        if measurements
-        else "Nothing was measured of this network.",
+        *_measured(measurements, counted, about),
         "## Costs",
         _table(
             ("cost", "amount", "what it counts"),
@@ -72,12 +71,41 @@ def write_readme(
     proved = (
         f"Proved on export: loaded where nasengine cannot be imported, `model.py` has the parameters "
         f"({proof.params:,}) and the multiply-accumulates ({proof.macs:,}) of the trained network, and its "
-        f"scores differ by at most {proof.difference:.1e}"
+        f"scores differ by at most {_difference(proof.difference)}"
     )
     if proof.onnx_difference is not None:
-        proved += f", those of `model.onnx` by at most {proof.onnx_difference:.1e}"
+        proved += f", those of `model.onnx` by at most {_difference(proof.onnx_difference)}"
     parts += [proved + ".", *(f"Note: {as_code(note)}" for note in notes)]
     return "\n\n".join(parts) + "\n"
+
+
+def _measured(measurements: Mapping[str, float], counted: Mapping[str, float], about: Mapping[str, str]) -> list[str]:
+    """What was measured of these weights, and apart from it what the search measured of the same architecture.
+
+    A network found by a trial of a search has both; what its final training measured is called test_… or
+    validation_…. Costs have a table of their own.
+    """
+    weights = {name: value for name, value in measurements.items() if counted.get(name) != value}
+    searched = {}
+    if "trial" in about:
+        searched = {name: value for name, value in weights.items() if not name.startswith(OF_FINAL_TRAINING)}
+    weights = {name: value for name, value in weights.items() if name not in searched}
+    trained_for = f", trained for {as_code(about['trained for'])}" if "trained for" in about else ""
+    parts = [f"## These weights{trained_for}", _values(weights)]
+    if searched:
+        other = "Of the same architecture with other weights, trained as the search trains its candidates."
+        parts += [f"## In the search, trial {as_code(about['trial'])}", other, _values(searched)]
+    return parts
+
+
+def _values(measurements: Mapping[str, float]) -> str:
+    if not measurements:
+        return "Nothing was measured."
+    return _table(("", "value"), [(as_code(name), _number(value)) for name, value in measurements.items()])
+
+
+def _difference(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
 
 
 def as_code(value: object) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from nasengine.errors import RunError
@@ -129,8 +129,9 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping
     beside = path.with_name(f".{path.name}.tmp")  # one name: what a killed process left is written over
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     try:
-        save_file(plain, beside, metadata=dict(metadata or {}))
-        with open(beside, "rb") as file:
+        with open(beside, "wb") as file:  # not by save_file, whose files only their owner may read
+            file.write(save(plain, metadata=dict(metadata or {})))
+            file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
     finally:

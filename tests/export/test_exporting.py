@@ -170,6 +170,8 @@ def test_an_export_is_complete_and_computes_the_trained_scores(tmp_path: Path, t
     assert exported.proof.params == exported.costs.params
     assert "nasengine" not in (exported.folder / "model.py").read_text()
     assert "0.75" in (exported.folder / "README.md").read_text()
+    (tmp_path / "beside").touch()
+    assert {path.stat().st_mode for path in exported.folder.iterdir()} == {(tmp_path / "beside").stat().st_mode}
 
     images = torch.randint(0, 256, (2, 1, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     save_file({"images": images}, tmp_path / "images.safetensors")

@@ -94,6 +94,9 @@ def test_the_last_two_checkpoints_are_kept(tmp_path):
         "checkpoint_000003.safetensors",
         "checkpoint_000004.safetensors",
     ]
+    beside = tmp_path / "beside"
+    beside.touch()
+    assert {path.stat().st_mode for path in tmp_path.iterdir()} == {beside.stat().st_mode}, "not the umask's mode"
 
 
 def test_checkpoints_come_every_so_many_epochs(tmp_path):
