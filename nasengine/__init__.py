@@ -12,6 +12,7 @@ Names are imported when they are first used, since torch takes longer to load th
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import types
 from typing import Any
@@ -37,6 +38,7 @@ _HOMES = {
     "check_strategy": "nasengine.search.language.strategy",
     "costs": "nasengine.costs",
     "export": "nasengine.search.api",
+    "load_plugins": "nasengine.evaluators",
     "load_space": "nasengine.space",
     "load_strategy": "nasengine.search.language.strategy",
     "open_run": "nasengine.search.api",
@@ -55,7 +57,27 @@ class _CallablePackage(types.ModuleType):
     """A sub-package that can be called: it then is the function of the same name."""
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return _find(self.__name__.rpartition(".")[2])(*arguments, **keywords)
+        return _find(_function_of(self))(*arguments, **keywords)
+
+    # `help` and `inspect` see the function too; it is imported when they ask, as it may need torch.
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(_find(_function_of(self)))
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        return _page(_function_of(self))
+
+
+def _function_of(package: types.ModuleType) -> str:
+    return package.__name__.rpartition(".")[2]
+
+
+def _page(name: str) -> str:
+    """The function's docstring, with its signature below the first line."""
+    function = _find(name)
+    first, _, rest = (inspect.getdoc(function) or "").partition("\n")
+    return f"{first}\n\n    {name}{inspect.signature(function)}\n{rest}"
 
 
 class _Front(types.ModuleType):

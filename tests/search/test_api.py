@@ -475,3 +475,25 @@ for name in nas.__all__:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["build", "costs", "export", "search"])
+def test_help_shows_the_function_and_not_its_package(name):
+    code = f"""
+import importlib, inspect, pydoc
+import nasengine as nas
+import nasengine.{name}
+function = getattr(importlib.import_module(nas._HOMES[{name!r}]), {name!r})
+assert inspect.signature(nas.{name}) == inspect.signature(function)
+page = pydoc.plain(pydoc.render_doc(nas.{name}))
+assert {name!r} + str(inspect.signature(function)) in page, page
+assert all(line.strip() in page for line in function.__doc__.splitlines()), page
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_plugins_are_loaded_from_python():
+    from nasengine.evaluators import load_plugins
+
+    assert nas.load_plugins is load_plugins
