@@ -109,6 +109,11 @@ def test_discovered_tables_price_every_architecture_exactly(priced):
     assert np.array_equal(laid.costs.price(rows), amounts)
 
 
+def test_one_row_is_priced_like_many(priced):
+    _, rows, amounts, laid = priced
+    assert [laid.costs.price(rows[index : index + 1]).tolist() for index in range(len(rows))] == [[a] for a in amounts]
+
+
 def test_extremes_are_those_of_brute_force(priced):
     _, rows, amounts, laid = priced
     for largest, expected in ((False, amounts.min()), (True, amounts.max())):
@@ -209,6 +214,7 @@ def test_architectures_that_cannot_be_built_stay_unknown():
     rows = every_row(space)
     priced = CostTables("c", "sum", tuple(tables)).price(rows)
     assert (priced[broken(rows.T)] == UNKNOWN).all()
+    assert [int(CostTables("c", "sum", tuple(tables)).price(row[None])[0]) for row in rows] == priced.tolist()
     assert (priced[~broken(rows.T)] > 0).all()
 
 
