@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,16 +232,22 @@ def trained(found: Found) -> Trained:
 
 def _go(folder: Path, settings: RunSettings, on_event: OnEvent | None) -> Run:
     tell = on_event or _silent
-    if settings.workers > settings.strategy.lag:
-        lag = settings.strategy.lag
-        tell(Note(f"{settings.workers} workers, but at most {lag} trials run at once: that is the strategy's lag"))
-    _warn_of_few_steps(settings, tell)
-    run_phases(folder, settings, tell)
+
+    def tell_with_notes(event: Event) -> None:
+        tell(event)
+        if isinstance(event, RunStarted):
+            for message in _notes(settings):
+                tell(Note(message))
+
+    run_phases(folder, settings, tell_with_notes)
     return Run(folder)
 
 
-def _warn_of_few_steps(settings: RunSettings, tell: OnEvent) -> None:
-    """A small data set in large batches is trained on in a handful of steps, and nothing is learnt: say so."""
+def _notes(settings: RunSettings) -> Iterator[str]:
+    """What is no error, but probably not what was meant."""
+    lag = settings.strategy.lag
+    if settings.workers > lag:
+        yield f"{settings.workers} workers, but at most {lag} trials run at once: that is the strategy's lag"
     data, images = settings.strategy.data, settings.pixels.get("training_images")
     if images is None:
         return
@@ -249,9 +255,9 @@ def _warn_of_few_steps(settings: RunSettings, tell: OnEvent) -> None:
     held_out = data.held_out_per_class * len(settings.pixels["class_names"]) if data.held_out_per_class else None
     left = used - (round(used * data.validation) if held_out is None else held_out)
     steps = max(1, left // data.batch)
-    if steps < FEW_STEPS:
+    if steps < FEW_STEPS:  # nothing is learnt in so few, and every network looks alike
         many = f"{steps} step{'s' * (steps > 1)} an epoch"
-        tell(Note(f"{left} training images in batches of {data.batch} are {many}; try --set data.batch=16"))
+        yield f"{left} training images in batches of {data.batch} are {many}; try --set data.batch=16"
 
 
 def _silent(event: Event) -> None:

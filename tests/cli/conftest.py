@@ -16,7 +16,9 @@ def nasengine() -> Nasengine:
 
     def run(*arguments: object, stdin: str | None = None) -> Result:
         result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
-        assert "Traceback" not in result.output, result.output
+        assert "Traceback" not in result.stderr, result.output
+        # The journal's tracebacks of trials that failed are part of what --json gives.
+        assert "--json" in arguments or "Traceback" not in result.stdout, result.output
         return result
 
     return run
