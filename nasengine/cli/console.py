@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from nasengine.search.figures import number
+
 
 def is_terminal() -> bool:
     """Whether a person reads the output as it comes."""
@@ -79,16 +81,6 @@ def _is_number(text: str) -> bool:
 def count(value: int) -> str:
     """A whole number with thousands marked; beyond 15 digits, its first four and the power of ten."""
     return f"{value:,}" if abs(value) < 10**15 else f"{Decimal(value):.3e}"
-
-
-def number(value: float) -> str:
-    """A measurement in four digits; large whole numbers in full."""
-    return f"{value:,.0f}" if abs(value) >= 1e4 and float(value).is_integer() else f"{value:.4g}"
-
-
-def plural(amount: int, word: str) -> str:
-    """1 trial, 2 trials."""
-    return f"{amount} {word}" if amount == 1 else f"{amount} {word}s"
 
 
 def duration(seconds: float) -> str:

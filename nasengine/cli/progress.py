@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from nasengine.cli.console import complain, duration, emit, is_terminal, number, say
+from nasengine.cli.console import complain, duration, emit, is_terminal, say
 from nasengine.records import Trial
 from nasengine.search.events import (
     Event,
@@ -24,6 +24,7 @@ from nasengine.search.events import (
     TrainingEnded,
     TrainingProgress,
 )
+from nasengine.search.figures import number, plural
 from nasengine.search.loop import SearchEvent
 from nasengine.search.run_view import Run
 
@@ -82,7 +83,7 @@ class Lines(Watcher):
         """Something happened in a search."""
         progress = event.progress
         if progress.kind == "resumed":
-            self.line(f"  {progress.ended} trials known, {progress.asked - progress.ended} to run again")
+            self.line(f"  {plural(progress.ended, 'trial')} known, {progress.asked - progress.ended} to run again")
         elif progress.kind == "interrupted":
             complain(INTERRUPTED)
         elif progress.kind == "ended" and progress.trial is not None:

@@ -10,6 +10,7 @@ from nasengine.cli.ranking import ranking
 from nasengine.export import Exported
 from nasengine.search.api import Run, export
 from nasengine.search.events import Note
+from nasengine.search.figures import plural
 from nasengine.search.retrained import spreads
 
 SHOWN = 10
@@ -54,7 +55,7 @@ def show_results(run: Run, exported: Exported | None) -> None:
     ranked = run.ranked
     objectives = run.strategy.objectives
     if ranked:
-        say(f"best of {len(run.trials)} trials, as measured by the search:")
+        say(f"{headline(min(SHOWN, len(ranked)), len(run.trials))}, as measured by the search:")
         show_table(*ranking(ranked[:SHOWN], objectives))
         if len(objectives) > 1:
             front = ", ".join(str(trial.number) for trial in run.front)
@@ -73,6 +74,11 @@ def show_results(run: Run, exported: Exported | None) -> None:
     elif ranked:
         say()
         say(f"train one longer: nasengine retrain {run.folder} --architecture {ranked[0].number}")
+
+
+def headline(shown: int, trials: int) -> str:
+    """What a ranking shows of how many trials."""
+    return f"the best {shown} of {plural(trials, 'trial')}" if shown < trials else plural(trials, "trial")
 
 
 def retrained_rows(run: Run) -> list[tuple[str, Mapping[str, str]]]:

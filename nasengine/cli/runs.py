@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from nasengine.cli.console import duration, emit, number, plural, say, show_table
+from nasengine.cli.console import duration, emit, say, show_table
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, RunFolder, Settings, load_plugin_modules, read_options
+from nasengine.search.figures import number, plural
 
 REASONS_SHOWN = 20
 

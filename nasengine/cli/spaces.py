@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from nasengine.cli.console import count, emit, number, option, say, show_table
+from nasengine.cli.console import count, emit, option, say, show_table
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, Plugins, SpaceName, load_plugin_modules, read_options
 from nasengine.errors import InputError, Problem
+from nasengine.search.figures import number
 
 OPTIONS_SHOWN = 8
 

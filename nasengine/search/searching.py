@@ -23,6 +23,7 @@ from nasengine.registry import look_up
 from nasengine.runs import Journal, write_atomically
 from nasengine.search.board import Board
 from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, SearchProgress
+from nasengine.search.figures import number, plural
 from nasengine.search.language.settings import Phase, SearchPhase, Strategy
 from nasengine.search.language.values import make_algorithm
 from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
@@ -237,10 +238,10 @@ def summary(outcome: SearchOutcome, ranked: Sequence[Trial], objectives: Sequenc
     }
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "none"
     if not ranked:
-        return f"{len(outcome.trials)} trials ({told})"
+        return f"{plural(len(outcome.trials), 'trial')} ({told})"
     best = ranked[0].measurements
-    values = ", ".join(f"{objective.name} {best[objective.name]:.4g}" for objective in objectives)
-    return f"{len(outcome.trials)} trials ({told}); best: trial {ranked[0].number} with {values}"
+    values = ", ".join(f"{objective.name} {number(best[objective.name])}" for objective in objectives)
+    return f"{plural(len(outcome.trials), 'trial')} ({told}); best: trial {ranked[0].number} with {values}"
 
 
 class _Watch:
