@@ -10,8 +10,9 @@ import pytest
 
 
 def kills(repository: Path, number: int, trials: int, seed: int) -> dict[str, object]:
+    """Trials last long enough that no search ends between its last target and the kill."""
     script = [sys.executable, "benchmarks/kills.py", "--kills", number, "--trials", trials, "--seed", seed]
-    environment = {**os.environ, "PYTHONPATH": str(repository), "KILLS_TRIAL_S": "0.06"}
+    environment = {**os.environ, "PYTHONPATH": str(repository), "KILLS_TRIAL_S": "0.15"}
     done = subprocess.run(
         [str(part) for part in script], cwd=repository, env=environment, capture_output=True, text=True, check=False
     )
@@ -20,23 +21,21 @@ def kills(repository: Path, number: int, trials: int, seed: int) -> dict[str, ob
     return report
 
 
-def check(report: dict[str, object], least_kills: int) -> None:
-    """A search may be done before a kill lands where the machine is busy; `least_kills` must have landed."""
+def check(report: dict[str, object], number: int) -> None:
     assert report["identical_with_1_worker"]
     assert report["identical_with_2_workers"]
     assert report["identical_after_kills"]
     assert report["workers_that_outlived_it"] == 0
-    assert isinstance(report["kills"], int)
-    assert report["kills"] >= least_kills
+    assert report["kills"] == number
 
 
 def test_a_search_that_is_killed_leaves_the_journal_of_an_uninterrupted_one(repository: Path) -> None:
-    check(kills(repository, 3, trials=30, seed=1), 1)
+    check(kills(repository, 3, trials=30, seed=1), 3)
 
 
 @pytest.mark.slow
 def test_a_search_killed_many_times_leaves_the_journal_of_an_uninterrupted_one(repository: Path) -> None:
     report = kills(repository, 20, trials=200, seed=2)
-    check(report, 15)
+    check(report, 20)
     assert report["reused"]
     assert set(report["outcomes"]) == {"completed", "infeasible", "failed"}  # type: ignore[call-overload]
