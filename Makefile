@@ -39,9 +39,9 @@ $(VENV)/bin/python:
 # The build backend is installed first and used as it is, so that its version is pinned too.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet -c constraints.txt hatchling editables
-	$(PIP) install --quiet -c constraints.txt --no-build-isolation -e '.[onnx]'
+	$(PIP) install --quiet -c constraints.txt --no-build-isolation -e '.[onnx,report]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet -c constraints.txt --no-build-isolation -e '.[onnx,ray,dev]'
+	$(PIP) install --quiet -c constraints.txt --no-build-isolation -e '.[onnx,report,ray,samplers,dashboard,dev]'
 	touch $@
