@@ -19,6 +19,9 @@ class Algorithm(ABC):
     with `tell` of trials in the order of their numbers in between. Before `ask(k)` it has been told the trials
     0 … k - lag and no other, so it lives with not knowing the last few, and must never wait for them.
 
+    An algorithm that can make use of constraints on measurements has an argument `constraints` and is handed those of
+    the search; constraints on costs are kept by its domain.
+
     Its state is a function of its constructor's arguments and of the calls so far, so that repeating them
     brings a resumed run to where it was. The draws of trial k come from `self.generator(k)` only.
 

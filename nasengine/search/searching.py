@@ -51,7 +51,7 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
     strategy = settings.strategy
     constraints = all_constraints(settings.space, strategy)
     domain = make_domain(settings.space, phase, constraints)
-    algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed)
+    algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed, constraints)
     assert phase.evaluator is not None, "only algorithms that are not built yet do without"
     make = functools.partial(make_evaluator, evaluation_plan(settings, phase, phase.evaluator.component.plain()))
     limits = phase.budget.amounts if phase.budget else {}

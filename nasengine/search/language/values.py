@@ -4,26 +4,39 @@ population, a momentum of 1.5. The constructors are called, and what they refuse
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 
 from nasengine.algorithms import Algorithm
 from nasengine.errors import InputError, Problem
 from nasengine.evaluators.plan import evaluator_settings
-from nasengine.objectives import Objective
+from nasengine.objectives import Constraint, Objective
 from nasengine.search.language.settings import Component, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.language.tables import built_tables
 from nasengine.space import space_from_mapping
 from nasengine.space.domain import Domain
 
 
-def make_algorithm(phase: SearchPhase, domain: Domain, objectives: Sequence[Objective], seed: int) -> Algorithm:
+def make_algorithm(
+    phase: SearchPhase,
+    domain: Domain,
+    objectives: Sequence[Objective],
+    seed: int,
+    constraints: Sequence[Constraint] = (),
+) -> Algorithm:
     """The phase's algorithm.
+
+    Args:
+        phase: whose algorithm is meant.
+        domain, objectives, seed: as every algorithm takes them.
+        constraints: of the search, for algorithms that have an argument of this name.
 
     Raises:
         InputError: it refuses its settings.
     """
     constructor = built_tables()["algorithm"][phase.algorithm.type]
-    made: Algorithm = constructor(domain, objectives, seed=seed, **phase.algorithm.settings)
+    handed = {"constraints": tuple(constraints)} if "constraints" in inspect.signature(constructor).parameters else {}
+    made: Algorithm = constructor(domain, objectives, seed=seed, **handed, **phase.algorithm.settings)
     return made
 
 
