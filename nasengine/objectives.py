@@ -4,9 +4,7 @@ Inside, every objective is turned into a *loss*: the measurement itself where it
 negative where it is to be maximized. Smaller is better everywhere below, and nothing else knows of directions.
 
 Shapes:  n points   d objectives
-Sources: [NSGA2] Deb et al., "A fast and elitist multiobjective genetic algorithm", IEEE TEVC 6(2), 2002
-         [ENS]   Zhang et al., "An efficient approach to nondominated sorting", IEEE TEVC 19(2), 2015
-         [WFG]   While, Bradstreet, Barone, "A fast way of calculating exact hypervolumes", IEEE TEVC 16(1), 2012
+Sources: [WFG] While, Bradstreet, Barone, "A fast way of calculating exact hypervolumes", IEEE TEVC 16(1), 2012
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 
 from nasengine.errors import InputError, Problem
+from nasengine.fronts import crowding_distances, non_dominated_ranks
 from nasengine.records import Trial
 
 Direction = Literal["maximize", "minimize"]
@@ -155,54 +154,6 @@ def pareto_front(trials: Iterable[Trial], objectives: Sequence[Objective]) -> tu
     return front.trials
 
 
-def non_dominated_ranks(points: Sequence[Losses]) -> list[int]:
-    """The front each point is on: 0 for those nobody dominates, 1 for those only rank 0 dominates, … [NSGA2].
-
-    Points are placed in lexicographic order, each on the first front that holds nothing dominating it; that
-    front is found by bisection [ENS]. With two objectives only the last point of a front need be looked at.
-
-    Args:
-        points: n losses of d objectives.
-    Returns: n ranks, in the order of `points`.
-    """
-    ranks = [0] * len(points)
-    fronts: list[list[Losses]] = []
-    for index in sorted(range(len(points)), key=lambda i: points[i]):
-        point = points[index]
-        low, high = 0, len(fronts)
-        while low < high:
-            middle = (low + high) // 2
-            front = fronts[middle]
-            rivals = front[-1:] if len(point) <= 2 else front[::-1]
-            if any(dominates(rival, point) for rival in rivals):
-                low = middle + 1
-            else:
-                high = middle
-        if low == len(fronts):
-            fronts.append([])
-        fronts[low].append(point)
-        ranks[index] = low
-    return ranks
-
-
-def crowding_distances(points: Sequence[Losses]) -> list[float]:
-    """How much room each point of one front has around it; infinite at the ends of each objective [NSGA2].
-
-    Args:
-        points: n losses of d objectives, all of the same rank.
-    Returns: n distances, each a sum over objectives of the gap between the neighbours, as a share of the range.
-    """
-    distances = [0.0] * len(points)
-    for axis in range(len(points[0]) if points else 0):
-        order = sorted(range(len(points)), key=lambda i: points[i][axis])
-        span = points[order[-1]][axis] - points[order[0]][axis]
-        distances[order[0]] = distances[order[-1]] = math.inf
-        if span > 0:
-            for before, here, after in zip(order, order[1:], order[2:], strict=False):
-                distances[here] += (points[after][axis] - points[before][axis]) / span
-    return distances
-
-
 def rank_trials(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[Trial]:
     """The completed trials, best first, each architecture once (its first trial).
 
@@ -217,14 +168,9 @@ def rank_trials(trials: Iterable[Trial], objectives: Sequence[Objective]) -> lis
     points = [losses(trial.measurements, objectives) for trial in chosen]
     if len(objectives) == 1:
         return [chosen[i] for i in sorted(range(len(chosen)), key=lambda i: points[i])]
-    ranks = non_dominated_ranks(points)
-    room = [0.0] * len(chosen)
-    members: dict[int, list[int]] = {}
-    for index, rank in enumerate(ranks):
-        members.setdefault(rank, []).append(index)
-    for indexes in members.values():
-        for index, distance in zip(indexes, crowding_distances([points[i] for i in indexes]), strict=True):
-            room[index] = distance
+    matrix = np.array(points, dtype=float).reshape(len(points), len(objectives))
+    ranks = non_dominated_ranks(matrix)
+    room = crowding_distances(matrix, ranks)
     return [chosen[i] for i in sorted(range(len(chosen)), key=lambda i: (ranks[i], -room[i], chosen[i].number))]
 
 

@@ -13,10 +13,8 @@ from nasengine.objectives import (
     Constraint,
     Objective,
     ParetoFront,
-    crowding_distances,
     dominates,
     hypervolume,
-    non_dominated_ranks,
     pareto_front,
     parse_objectives,
     rank_trials,
@@ -100,27 +98,6 @@ def test_equal_losses_share_the_front_but_an_architecture_is_on_it_once() -> Non
     assert not front.add(trial(2, name="p", accuracy=0.8, macs=10))
     assert [t.number for t in front.trials] == [0, 1]
     assert len(front) == 2
-
-
-@settings(max_examples=200)
-@given(st.integers(1, 4).flatmap(lambda d: points_of(d, size=20)))
-def test_ranks_are_those_of_peeling_front_after_front(points: list[tuple[int, ...]]) -> None:
-    expected: dict[int, int] = {}
-    rank = 0
-    while len(expected) < len(points):
-        left = [i for i in range(len(points)) if i not in expected]
-        peeled = [i for i in left if not any(dominates(points[j], points[i]) for j in left)]
-        expected.update(dict.fromkeys(peeled, rank))
-        rank += 1
-    assert non_dominated_ranks(points) == [expected[i] for i in range(len(points))]
-
-
-def test_crowding_distance_of_a_worked_front() -> None:
-    front = [(0.0, 10.0), (1.0, 6.0), (5.0, 5.0), (10.0, 0.0)]
-    # second point: (5-0)/10 + (10-5)/10; third: (10-1)/10 + (6-0)/10
-    assert crowding_distances(front) == [math.inf, pytest.approx(1.0), pytest.approx(1.5), math.inf]
-    assert crowding_distances([(3.0, 3.0), (3.0, 3.0), (3.0, 3.0)]).count(math.inf) == 2
-    assert crowding_distances([]) == []
 
 
 def test_trials_rank_by_value_ties_by_number_each_architecture_once() -> None:
