@@ -1,13 +1,5 @@
-"""How a measurement is written for people, the same in every line and table."""
+"""How a measurement is written for people: the words of `nasengine.wording`, which the report shares."""
 
-from __future__ import annotations
+from nasengine.wording import number, plural
 
-
-def number(value: float) -> str:
-    """A measurement in four digits; large whole numbers in full."""
-    return f"{value:,.0f}" if abs(value) >= 1e4 and float(value).is_integer() else f"{value:.4g}"
-
-
-def plural(amount: int, word: str) -> str:
-    """1 trial, 2 trials."""
-    return f"{amount} {word}" if amount == 1 else f"{amount} {word}s"
+__all__ = ["number", "plural"]
