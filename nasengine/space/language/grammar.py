@@ -20,15 +20,12 @@ from nasengine.space.language.grammar_proxy import check_proxy
 from nasengine.space.language.grammar_quantization import read_quantization
 from nasengine.space.language.grammar_relations import read_constraints, read_relations
 from nasengine.space.language.grammar_task import read_task
+from nasengine.space.language.keys import SPACE
 from nasengine.space.language.let import LetEntries, read_let
 from nasengine.space.language.yaml import YamlMapping, YamlNode, plain
 from nasengine.space.problems import Problems
 
 ROOTS = ("network", "proxy")
-KEYS = (
-    "name", "about", "source", "extends", "let", "task", "network", "proxy",
-    "quantization", "constraints", "relations", "known",
-)  # fmt: skip
 
 
 def read_space(root: YamlNode, file: str, lines: Mapping[str, tuple[str, ...]]) -> SpaceTree:
@@ -47,7 +44,7 @@ def read_space(root: YamlNode, file: str, lines: Mapping[str, tuple[str, ...]]) 
     mapping = checks.mapping(root, "the top level", "a mapping with name, task and network")
     problems.check()
     assert mapping is not None
-    checks.keys(mapping, "a space", KEYS)
+    checks.keys(mapping, "a space", SPACE.names)
     name = _text(mapping, "name", checks, required=True)
     about, source = _text(mapping, "about", checks), _text(mapping, "source", checks)
 
@@ -99,7 +96,7 @@ def read_space(root: YamlNode, file: str, lines: Mapping[str, tuple[str, ...]]) 
 def _text(mapping: YamlMapping, key: str, checks: Checks, required: bool = False) -> str:
     if key not in mapping.entries:
         if required:
-            checks.has(mapping, "the space", (key,), KEYS)
+            checks.has(mapping, "the space", (key,), SPACE.names)
         return ""
     read = checks.name if key == "name" else checks.word
     return read(mapping.entries[key], key) or ""
@@ -111,7 +108,7 @@ def _root(mapping: YamlMapping, problems: Problems) -> str | None:
         mark: Mark = mapping.key_marks["proxy"]
         problems.add("the space has a network and a proxy", mark, "expected one of the two")
     if not found:
-        unknown = [key for key in mapping.entries if key not in KEYS]
+        unknown = [key for key in mapping.entries if key not in SPACE.table]
         if not any(difflib.get_close_matches(root, unknown, n=1) for root in ROOTS):
             problems.add("the space has no 'network'", mapping.mark, "expected a key 'network' (or 'proxy')")
         return None

@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from nasengine.errors import Mark, nearest
 from nasengine.space.holes import MapOf, Node
 from nasengine.space.language.grammar_reader import Reader
+from nasengine.space.language.keys import CELL
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar
 
 MAX_CELL_NODES = 64
+OUTPUTS = ("last", "concat")
 
 
 def read_cell(reader: Reader, node: YamlMapping, where: str) -> MapOf:
     """A cell, with `edges: {all: node}` spelt out to one copy for each pair of nodes."""
     entries = {key: reader.read(value, f"{where}.{key}") for key, value in node.entries.items() if key != "edges"}
     whole = MapOf(entries, node.mark, dict(node.key_marks))
-    reader.has(node, f"the cell in {where}", ("nodes", "edges"))
+    reader.has(node, f"the cell in {where}", CELL.required)
     output = node.entries.get("output")
     if output is not None:
-        reader.one_of(output, f"{where}.output", ("last", "concat"))
+        reader.one_of(output, f"{where}.output", OUTPUTS)
     nodes = None
     if "nodes" in node.entries:
         nodes = reader.integer(node.entries["nodes"], f"{where}.nodes", 2, MAX_CELL_NODES)

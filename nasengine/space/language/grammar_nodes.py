@@ -14,11 +14,10 @@ from nasengine.space.language.grammar_cell import read_cell
 from nasengine.space.language.grammar_counts import read_range, read_repeat
 from nasengine.space.language.grammar_options import read_choice, read_subset
 from nasengine.space.language.grammar_reader import PATH, Reader
+from nasengine.space.language.keys import HOLES
 from nasengine.space.language.misspelt import misspelt_hole
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence
 from nasengine.space.problems import Problems
-
-BESIDE: Mapping[str, tuple[str, ...]] = {"choice": ("weights",), "repeat": ("of",)}
 
 
 class NodeReader(Reader):
@@ -47,7 +46,7 @@ class NodeReader(Reader):
         return _HOLES[hole](self, node, where) or Value(None, node.mark)
 
     def _check_beside(self, hole: str, node: YamlMapping, where: str) -> None:
-        beside = BESIDE.get(hole, ())
+        beside = tuple(key for key in HOLES[hole].table if key != hole)
         for key, mark in node.key_marks.items():
             if key == hole or key in beside:
                 continue

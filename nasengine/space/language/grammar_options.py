@@ -9,6 +9,7 @@ from nasengine.errors import Mark, nearest, one_of
 from nasengine.space.holes import HOLE_WORDS, Choice, Option, Scalar, Subset
 from nasengine.space.language.checks import NAME, describe
 from nasengine.space.language.grammar_reader import Reader, label_text
+from nasengine.space.language.keys import SUBSET
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence, resolve_scalar
 
 MAX_OPTIONS = 32_767  # of one decision: an encoded architecture stores the index of an option in 16 bits
@@ -152,7 +153,7 @@ def read_subset(reader: Reader, node: YamlMapping, where: str) -> Subset | None:
     body = reader.mapping(node.entries["subset"], f"{where}.subset", "{of: items, size: k or [low, high]}")
     if body is None:
         return None
-    reader.keys(body, f"{where}.subset", ("of", "size"), ("of", "size"))
+    reader.keys(body, f"{where}.subset", SUBSET.names, SUBSET.required)
     if "of" not in body.entries:
         return None
     items, named = _options(reader, body.entries["of"], where, "subset")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from nasengine.errors import nearest, one_of
 from nasengine.space.holes import Choice, ListOf, MapOf, Maybe, Node, Range, Repeat, SameAs, Subset, Use, Value
 from nasengine.space.language.checks import describe
+from nasengine.space.language.keys import BRANCH, PROXY
 from nasengine.space.problems import Problems
 
 INPUTS = ("activation", "gradient", "virtual_gradient", "weight")
@@ -46,7 +47,7 @@ class _ProxyChecker:
                     f"expected {one_of(PROXY_TYPES)}{nearest(kind.value, PROXY_TYPES)}",
                 )
             return
-        self._keys(root, "proxy", ("type", "branches", "join"))
+        self._keys(root, "proxy", PROXY.names)
         if "join" in root.entries:
             self._words(root.entries["join"], "proxy.join", JOINS, "join")
         if "branches" in root.entries:
@@ -61,7 +62,7 @@ class _ProxyChecker:
         if not isinstance(node, MapOf):
             self._wrong(node, where, "{input: …, operations: [ … ]}")
             return
-        self._keys(node, where, ("input", "operations"))
+        self._keys(node, where, BRANCH.names)
         if "input" in node.entries:
             self._words(node.entries["input"], f"{where}.input", INPUTS, "input")
         if "operations" in node.entries:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from nasengine.errors import Mark
 from nasengine.space.holes import HOLE_WORDS, Choice, Node, QuantizationRule, Value
 from nasengine.space.language.grammar_reader import Reader, label_text
+from nasengine.space.language.keys import RULE
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, walk
 
-KEYS = ("at", "per", "format", "weight_format", "activation_format", "weights", "activations")
 SCOPES = ("choice", "layer", "block", "network")
 _SEGMENT = re.compile(r"[A-Za-z0-9_+*-]+")
 
@@ -42,7 +42,7 @@ def read_quantization(node: YamlNode, reader: Reader) -> tuple[QuantizationRule,
 
 
 def _read_rule(mapping: YamlMapping, where: str, reader: Reader) -> QuantizationRule | None:
-    reader.keys(mapping, where, KEYS, ("at",))
+    reader.keys(mapping, where, RULE.names, RULE.required)
     entries = mapping.entries
     at = (
         reader.word(entries["at"], f"{where}.at", 'a pattern such as "**" or network.stem') if "at" in entries else None

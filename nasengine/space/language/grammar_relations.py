@@ -5,6 +5,7 @@ from __future__ import annotations
 from nasengine.space.holes import Bound, Relation
 from nasengine.space.language.checks import Checks
 from nasengine.space.language.grammar_reader import PATH
+from nasengine.space.language.keys import BOUNDS, ORDER, SUM
 from nasengine.space.language.yaml import YamlMapping, YamlNode
 from nasengine.space.relations import ORDERS
 
@@ -17,7 +18,7 @@ def read_constraints(node: YamlNode, checks: Checks) -> tuple[Bound, ...]:
         where = f"constraints.{cost}"
         ends = checks.mapping(below, where, "{min: number, max: number}")
         if ends is not None:
-            low, high = _ends(ends, where, checks, ("min", "max"))
+            low, high = _ends(ends, where, checks, BOUNDS.names)
             bounds.append(Bound(cost, low, high, ends.mark))
     return tuple(bounds)
 
@@ -33,7 +34,7 @@ def read_relations(node: YamlNode, checks: Checks) -> tuple[Relation, ...]:
         if mapping is None:
             continue
         if "order" in mapping.entries:
-            checks.keys(mapping, where, ("order", "is"), ("is",))
+            checks.keys(mapping, where, ORDER.names, ORDER.required)
             paths = _paths(mapping.entries["order"], f"{where}.order", 2, checks)
             order = (
                 checks.one_of(mapping.entries["is"], f"{where}.is", tuple(ORDERS)) if "is" in mapping.entries else None
@@ -42,11 +43,11 @@ def read_relations(node: YamlNode, checks: Checks) -> tuple[Relation, ...]:
                 relations.append(Relation("order", paths, mapping.mark, order=order))
         elif "sum" in mapping.entries:
             paths = _paths(mapping.entries["sum"], f"{where}.sum", 1, checks)
-            low, high = _ends(mapping, where, checks, ("sum", "min", "max"))
+            low, high = _ends(mapping, where, checks, SUM.names)
             if paths:
                 relations.append(Relation("sum", paths, mapping.mark, low=low, high=high))
         else:
-            known = ("order", "is", "sum", "min", "max")
+            known = (*ORDER.names, *SUM.names)
             checks.keys(mapping, where, known)
             if all(key in known for key in mapping.entries):
                 checks.problems.add(f"{where} is no relation", mapping.mark, f"expected {forms}")

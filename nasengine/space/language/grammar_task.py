@@ -8,6 +8,7 @@ from nasengine.errors import nearest
 from nasengine.space.holes import Choice, Range, Scalar, Task, Use, Value
 from nasengine.space.language.grammar_counts import read_count
 from nasengine.space.language.grammar_reader import Reader
+from nasengine.space.language.keys import TASK
 from nasengine.space.language.yaml import YamlNode, YamlScalar, YamlSequence
 
 _Shape: TypeAlias = tuple[int, Value | Choice | Range | Use, Value | None]  # channels, height, width
@@ -18,12 +19,12 @@ def read_task(node: YamlNode, reader: Reader) -> Task | None:
     mapping = reader.mapping(node, "task", "{kind: …, input: [channels, height, width], …}")
     if mapping is None:
         return None
-    reader.has(mapping, "the task", ("kind", "input"))
+    reader.has(mapping, "the task", TASK.required)
     kind = reader.name(mapping.entries["kind"], "task.kind") if "kind" in mapping.entries else None
     shape = _read_input(mapping.entries["input"], reader) if "input" in mapping.entries else None
     settings: dict[str, Scalar] = {}
     for key, below in mapping.entries.items():
-        if key in ("kind", "input"):
+        if key in TASK.table:
             continue
         if isinstance(below, YamlScalar):
             settings[key] = below.value

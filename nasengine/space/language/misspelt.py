@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import difflib
 
+from nasengine.space.language.keys import HOLES
 from nasengine.space.language.yaml import YamlMapping, YamlSequence
 
-# hole -> the keys that may stand beside it, those that must, and whether its value is a list or mapping
-_SHAPES: dict[str, tuple[frozenset[str], frozenset[str], bool]] = {
-    "choice": (frozenset({"weights"}), frozenset(), True),
-    "range": (frozenset(), frozenset(), True),
-    "subset": (frozenset(), frozenset(), True),
-    "repeat": (frozenset({"of"}), frozenset({"of"}), False),
-    "optional": (frozenset(), frozenset(), True),
-    "same_as": (frozenset(), frozenset(), False),
-}
+_BY_VALUE = ("choice", "range", "subset", "optional")  # their value is a list or a mapping
 _LIKENESS = 0.82  # above "options" and "optional"
 
 
@@ -29,10 +22,10 @@ def misspelt_hole(node: YamlMapping) -> tuple[str, str] | None:
     for key, value in node.entries.items():
         others = set(node.entries) - {key}
         spelt = key.lower().replace("-", "_")
-        for hole, (beside, required, has_content) in _SHAPES.items():
-            if not (required <= others <= beside):
+        for hole, keys in HOLES.items():
+            if hole == "use" or not set(keys.required) - {hole} <= others <= set(keys.names) - {hole}:
                 continue
-            if has_content and not isinstance(value, (YamlSequence, YamlMapping)):
+            if hole in _BY_VALUE and not isinstance(value, (YamlSequence, YamlMapping)):
                 continue
             if sorted(spelt) == sorted(hole) or difflib.SequenceMatcher(None, spelt, hole).ratio() >= _LIKENESS:
                 return key, hole

@@ -12,18 +12,36 @@ from typing import Any, TypeAlias
 
 from nasengine.space.holes import HOLE_WORDS
 from nasengine.space.language.checks import NAME
-from nasengine.space.language.grammar import KEYS
+from nasengine.space.language.grammar_cell import MAX_CELL_NODES, OUTPUTS
 from nasengine.space.language.grammar_options import MAX_OPTIONS
 from nasengine.space.language.grammar_proxy import INPUTS, JOINS, OPERATIONS, PROXY_TYPES
 from nasengine.space.language.grammar_quantization import SCOPES
+from nasengine.space.language.keys import (
+    BOUNDS,
+    BRANCH,
+    CALL,
+    CELL,
+    HOLES,
+    KNOWN,
+    ORDER,
+    PROXY,
+    RULE,
+    SPACE,
+    SUBSET,
+    SUM,
+    TASK,
+    Key,
+    Keys,
+)
 from nasengine.space.relations import ORDERS
 
 Schema: TypeAlias = dict[str, Any]
 
-_WORD: Schema = {"type": "string", "pattern": r"\S"}
-_NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
-_SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
-_PATH: Schema = {"type": "string", "pattern": r"^[^.\s]+(\.[^.\s]+)*$"}
+# Titles are how a value is named for people; the reference page prints them.
+_WORD: Schema = {"title": "text", "type": "string", "pattern": r"\S"}
+_NAME: Schema = {"title": "a name", "type": "string", "pattern": f"^{NAME.pattern}$"}
+_SCALAR: Schema = {"title": "a plain value", "type": ["string", "number", "boolean", "null"]}
+_PATH: Schema = {"title": "the path of a choice", "type": "string", "pattern": r"^[^.\s]+(\.[^.\s]+)*$"}
 _INTEGER: Schema = {"type": "integer"}
 
 
@@ -34,20 +52,14 @@ def space_schema(types: Sequence[str] = ()) -> Schema:
         "title": "nasengine search space",
         "description": "What to search: a constructor call with holes. Any value may be a hole.",
         "type": "object",
-        "properties": {
-            "name": {**_NAME, "description": "of the space"},
-            "about": {**_WORD, "description": "what the space holds, for people"},
-            "source": {**_WORD, "description": "who published it"},
-            "extends": {**_WORD, "description": "a space of the same folder, or a shipped one, that this file patches"},
-        },
-        "propertyNames": {"enum": list(KEYS)},
+        "properties": _described(SPACE, {"name": _NAME, "about": _WORD, "source": _WORD, "extends": _WORD}),
+        "propertyNames": {"enum": list(SPACE.names)},
         "if": {"required": ["extends"]},
         "then": {"properties": _outline()},
         "else": _ref("whole"),
         "$defs": {
             "whole": _whole(),
-            "plain": {"anyOf": [_SCALAR, {"type": "array", "items": _ref("plain")}]},
-            "use": _closed({"use": _WORD}, ["use"], "the value of an entry of let"),
+            "plain": {"title": "a plain value", "anyOf": [_SCALAR, {"type": "array", "items": _ref("plain")}]},
             "node": _node(),
             "mapping": _mapping(),
             "call": _call(types),
@@ -63,10 +75,20 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _closed(properties: Schema, required: Sequence[str], description: str = "") -> Schema:
-    """A mapping with these keys and no others."""
-    schema = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
-    return {**schema, "description": description} if description else schema
+def _closed(keys: Keys, values: Schema) -> Schema:
+    """A mapping with these keys and no others; `values` has what may stand behind each."""
+    assert tuple(values) == keys.names, f"the schema and the table differ: {tuple(values)}, {keys.names}"
+    schema = {"type": "object", "description": keys.about, "properties": _described(keys, values)}
+    return {**schema, "required": list(keys.required), "additionalProperties": False}
+
+
+def _described(keys: Keys, values: Schema) -> Schema:
+    """What may stand behind each key, with what the table says of it."""
+    return {name: {**value, **_meaning(keys.table[name])} for name, value in values.items()}
+
+
+def _meaning(key: Key) -> Schema:
+    return {"description": key.about, **({} if key.default is None else {"default": key.default})}
 
 
 def _or_use(*schemas: Schema) -> Schema:
@@ -81,24 +103,26 @@ def _outline() -> Schema:
 
 
 def _whole() -> Schema:
+    values = {
+        "let": {"type": "object", "propertyNames": _NAME, "additionalProperties": _ref("node")},
+        "task": _or_use(_ref("task")),
+        "network": _ref("node"),
+        "proxy": _or_use(_ref("proxy")),
+        "quantization": _or_use({"type": "array", "items": _or_use(_ref("rule"))}),
+        "constraints": _or_use(_ref("constraints")),
+        "relations": _or_use({"type": "array", "items": _or_use(_ref("relation"))}),
+        "known": _ref("known"),
+    }
     return {
         "type": "object",
-        "properties": {
-            "let": {"type": "object", "propertyNames": _NAME, "additionalProperties": _ref("node")},
-            "task": _or_use(_ref("task")),
-            "network": _ref("node"),
-            "proxy": _or_use(_ref("proxy")),
-            "quantization": _or_use({"type": "array", "items": _or_use(_ref("rule"))}),
-            "constraints": _or_use(_ref("constraints")),
-            "relations": _or_use({"type": "array", "items": _or_use(_ref("relation"))}),
-            "known": _ref("known"),
-        },
+        "properties": _described(SPACE, values),
         "oneOf": [{"required": ["name", "task", "network"]}, {"required": ["name", "proxy"]}],
     }
 
 
 def _node() -> Schema:
     return {
+        "description": "any value of a network: plain, a list, a hole, a constructor call or a group of settings",
         "if": {"type": "object"},
         "then": _ref("mapping"),
         "else": {"anyOf": [_SCALAR, {"type": "array", "items": _ref("node")}]},
@@ -116,8 +140,8 @@ def _call(types: Sequence[str]) -> Schema:
     offered = {"examples": list(types)} if types else {}
     return {
         "type": "object",
-        "description": "a constructor call (with type) or settings; every other key is an argument",
-        "properties": {"type": {**_WORD, "description": "what to construct", **offered}},
+        "description": CALL.about,
+        "properties": _described(CALL, {"type": {**_WORD, **offered}}),
         "additionalProperties": _ref("node"),
         "propertyNames": {"pattern": r"^[^.\s]+$"},
         "if": {"properties": {"type": {"const": "cell"}}, "required": ["type"]},
@@ -131,15 +155,13 @@ def _cell() -> Schema:
         "propertyNames": {"pattern": "^(all|[0-9]+-[0-9]+)$"},
         "additionalProperties": _ref("node"),
     }
-    return {
-        "description": "a directed acyclic graph; an edge FROM-TO leads from the lower node to the higher",
-        "properties": {
-            "nodes": _or_use({"type": "integer", "minimum": 2}),
-            "edges": edges,
-            "output": {"enum": ["last", "concat"]},
-        },
-        "required": ["nodes", "edges"],
+    values = {
+        "type": {"const": "cell"},
+        "nodes": _or_use({"type": "integer", "minimum": 2, "maximum": MAX_CELL_NODES}),
+        "edges": edges,
+        "output": {"enum": list(OUTPUTS)},
     }
+    return {"description": CELL.about, "properties": _described(CELL, values), "required": list(CELL.required)}
 
 
 def _options() -> Schema:
@@ -165,31 +187,24 @@ def _holes() -> Schema:
     weights = {"type": "object", "additionalProperties": _or_use({"type": "number", "exclusiveMinimum": 0})}
     size = _or_use({"type": "integer", "minimum": 0})
     sizes = {"type": "array", "minItems": 2, "maxItems": 2, "items": size}
-    subset = _closed({"of": _options(), "size": _or_use({"type": "integer", "minimum": 1}, sizes)}, ["of", "size"])
+    subset = _closed(SUBSET, {"of": _options(), "size": _or_use({"type": "integer", "minimum": 1}, sizes)})
     steps = {
         "type": "array",
         "minItems": 2,
         "maxItems": 3,
         "prefixItems": [integer, integer, _or_use({"type": "integer", "minimum": 1})],
     }
-    return {
-        "choice": _closed(
-            {"choice": _options(), "weights": _or_use(weights)}, ["choice"], "one of some values or nodes"
-        ),
-        "range": _closed({"range": _or_use(steps)}, ["range"], "[low, high, step]: an integer, both ends included"),
-        "subset": _closed({"subset": _or_use(subset)}, ["subset"], "some of the items, in their order"),
-        "repeat": _closed(
-            {"repeat": _ref("count"), "of": _ref("node")},
-            ["repeat", "of"],
-            "copies in one slot",
-        ),
-        "optional": _closed({"optional": {**_ref("node"), "not": {"type": "null"}}}, ["optional"], "present or absent"),
-        "same_as": _closed(
-            {"same_as": _or_use({"type": "string", "pattern": r"^\.*[^.\s]+(\.[^.\s]+)*$"})},
-            ["same_as"],
-            "the value chosen there",
-        ),
+    elsewhere = {"title": "a path", "type": "string", "pattern": r"^\.*[^.\s]+(\.[^.\s]+)*$"}
+    values: Schema = {
+        "choice": {"choice": _options(), "weights": _or_use(weights)},
+        "range": {"range": _or_use(steps)},
+        "subset": {"subset": _or_use(subset)},
+        "repeat": {"repeat": _ref("count"), "of": _ref("node")},
+        "optional": {"optional": {**_ref("node"), "not": {"type": "null"}}},
+        "use": {"use": _WORD},
+        "same_as": {"same_as": _or_use(elsewhere)},
     }
+    return {word: _closed(HOLES[word], values[word]) for word in HOLE_WORDS}
 
 
 def _count() -> Schema:
@@ -199,79 +214,69 @@ def _count() -> Schema:
 
 
 def _sections() -> Schema:
-    number, words = {"type": "number"}, _or_use(_WORD)
+    number = {"type": "number"}
     bounds = {"min": _or_use(number), "max": _or_use(number)}
     paths = {"type": "array", "minItems": 1, "uniqueItems": True, "items": _or_use(_PATH)}
     some_end = {"anyOf": [{"required": ["min"]}, {"required": ["max"]}]}
-    order = _closed(
-        {"order": _or_use({**paths, "minItems": 2}), "is": _or_use({"enum": list(ORDERS)})}, ["order", "is"]
-    )
-    total = {**_closed({"sum": _or_use(paths), **bounds}, ["sum"]), **some_end}
     architecture = {"type": "object", "additionalProperties": _ref("plain")}
+    known = _closed(KNOWN, {"architecture": architecture, "about": _WORD})
     return {
-        "task": {
-            "type": "object",
-            "properties": {
-                "kind": _or_use(_NAME),
-                "input": _or_use(
-                    {
-                        "type": "array",
-                        "minItems": 3,
-                        "maxItems": 3,
-                        "prefixItems": [
-                            _or_use({"type": "integer", "minimum": 1}),
-                            _ref("count"),
-                            _or_use({"type": "integer", "minimum": 1}, {"const": "same"}),
-                        ],
-                        "description": "[channels, height, width]; the height may be a hole, the width then is `same`",
-                    }
-                ),
-            },
-            "required": ["kind", "input"],
-            "additionalProperties": _or_use(_SCALAR),
-        },
-        "rule": _rule(words),
+        "task": _task(),
+        "rule": _rule(),
         "constraints": {
             "type": "object",
-            "additionalProperties": _or_use({**_closed(bounds, []), **some_end}),
+            "additionalProperties": _or_use(_ref("bounds")),
             "description": "{cost: {min: number, max: number}}",
         },
-        "relation": {"anyOf": [order, total]},
-        "known": {
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "properties": {"architecture": architecture, "about": _WORD},
-                "required": ["architecture"],
-                "additionalProperties": number,
-                "description": "a named architecture, with its published costs",
-            },
-        },
+        "bounds": {**_closed(BOUNDS, bounds), **some_end},
+        "relation": {"anyOf": [_ref("order"), _ref("sum")]},
+        "order": _closed(ORDER, {"order": _or_use({**paths, "minItems": 2}), "is": _or_use({"enum": list(ORDERS)})}),
+        "sum": {**_closed(SUM, {"sum": _or_use(paths), **bounds}), **some_end},
+        "known": {"type": "object", "additionalProperties": _ref("known_architecture")},
+        "known_architecture": {**known, "additionalProperties": number},
         "proxy": _proxy(),
+        "branch": _closed(BRANCH, {"input": _words(INPUTS), "operations": _series(OPERATIONS)}),
     }
 
 
-def _rule(words: Schema) -> Schema:
+def _task() -> Schema:
+    size = {"type": "integer", "minimum": 1}
+    shape = {
+        "type": "array",
+        "minItems": 3,
+        "maxItems": 3,
+        "prefixItems": [_or_use(size), _ref("count"), _or_use(size, {"const": "same"})],
+    }
+    task = _closed(TASK, {"kind": _or_use(_NAME), "input": _or_use(shape)})
+    return {**task, "additionalProperties": _or_use(_SCALAR)}
+
+
+def _rule() -> Schema:
     formats = _or_use(_WORD, _ref("choice"))
     quantizer = _or_use(_WORD, {"type": "object"})
-    keys = {
-        "at": words,
+    values = {
+        "at": _or_use(_WORD),
         "per": _or_use({"enum": list(SCOPES)}),
         **dict.fromkeys(("format", "weight_format", "activation_format"), formats),
         **dict.fromkeys(("weights", "activations"), quantizer),
     }
     parts = {"anyOf": [{"required": ["weight_format"]}, {"required": ["activation_format"]}]}
-    return {**_closed(keys, ["at"]), "oneOf": [{"required": ["format"]}, parts]}
+    return {**_closed(RULE, values), "oneOf": [{"required": ["format"]}, parts]}
 
 
 def _proxy() -> Schema:
-    def words(known: Sequence[str]) -> Schema:
-        return {"anyOf": [{"enum": list(known)}, {"type": "object"}]}  # a hole; its options the grammar checks
+    branches = {"type": "array", "minItems": 2, "items": _or_use(_ref("branch"))}
+    return _closed(PROXY, {"type": {"enum": list(PROXY_TYPES)}, "branches": _or_use(branches), "join": _words(JOINS)})
 
-    operations = {"type": "array", "minItems": 1, "items": words(OPERATIONS)}
-    branch = _closed(
-        {"input": words(INPUTS), "operations": {"anyOf": [operations, {"type": "object"}]}}, ["input", "operations"]
-    )
-    branches = {"type": "array", "minItems": 2, "items": _or_use(branch)}
-    keys = {"type": {"enum": list(PROXY_TYPES)}, "branches": _or_use(branches), "join": words(JOINS)}
-    return _closed(keys, ["type", "branches", "join"])
+
+def _words(known: Sequence[str]) -> Schema:
+    return {"anyOf": [{"enum": list(known)}, _hole()]}
+
+
+def _series(known: Sequence[str]) -> Schema:
+    return {"anyOf": [{"type": "array", "minItems": 1, "items": _words(known)}, _hole()]}
+
+
+def _hole() -> Schema:
+    """A hole whose options the grammar checks."""
+    return {"title": "a hole", "type": "object"}
