@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 Status = Literal["completed", "infeasible", "stopped", "failed"]
 STATUSES: tuple[Status, ...] = ("completed", "infeasible", "stopped", "failed")
+WHOLE = "of_"  # before a unit: how long the training is of which a budget is a part
 
 
 def canonical_json(value: Any) -> str:
@@ -77,12 +78,39 @@ class Architecture(Mapping[str, Any]):
         return dict(json.loads(self.key))
 
 
+def is_partial(budget: Mapping[str, float] | None) -> bool:
+    """Whether a budget is a part of a longer one: `{"epochs": 3, "of_epochs": 27}`; None, the phase's, is whole."""
+    return budget is not None and any(
+        unit.startswith(WHOLE) and budget.get(unit.removeprefix(WHOLE), amount) < amount
+        for unit, amount in budget.items()
+    )
+
+
+def part_of(budget: Mapping[str, float]) -> str:
+    """A partial budget in words: "3 of 27 epochs"."""
+    return ", ".join(
+        f"{budget[unit.removeprefix(WHOLE)]:g} of {amount:g} {unit.removeprefix(WHOLE)}"
+        for unit, amount in budget.items()
+        if unit.startswith(WHOLE) and unit.removeprefix(WHOLE) in budget
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An architecture that an algorithm proposes; `parents` are the trial numbers it descends from."""
+    """An architecture that an algorithm proposes.
+
+    Args:
+        architecture: what is to be measured.
+        parents: numbers of the trials it descends from.
+        budget: what measuring it may spend; None: what the search phase gives every trial. A part of a longer
+            training names its horizon too: `{"epochs": 3, "of_epochs": 27}`.
+        resumes: an earlier trial of the same architecture whose training this one goes on with.
+    """
 
     architecture: Architecture
     parents: tuple[int, ...] = ()
+    budget: Mapping[str, float] | None = None
+    resumes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +120,18 @@ class Job:
     Args:
         trial: the trial's number in its search phase, from 0.
         architecture: what to measure.
-        budget: what it may spend, unit -> amount: {"epochs": 5}.
+        budget: what it may spend, unit -> amount: {"epochs": 5}; the first 3 epochs of a training of 27 are
+            {"epochs": 3, "of_epochs": 27}.
         seed: of every draw the measurement makes (initial weights, batch order, augmentation).
+        resumes: an earlier trial with the same architecture and seed and a smaller budget, whose training may be
+            gone on with. Training from scratch gives the same: what that trial left can be gone.
     """
 
     trial: int
     architecture: Architecture
     budget: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    resumes: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -107,11 +139,18 @@ class Job:
             "architecture": self.architecture.to_json(),
             "budget": dict(self.budget),
             "seed": self.seed,
+            "resumes": self.resumes,
         }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Job:
-        return cls(record["trial"], Architecture(record["architecture"]), dict(record["budget"]), record["seed"])
+        return cls(
+            record["trial"],
+            Architecture(record["architecture"]),
+            dict(record["budget"]),
+            record["seed"],
+            record["resumes"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +197,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A candidate and what was measured of it, as an algorithm is told it (in the order of `number`)."""
+    """A candidate and what was measured of it, as an algorithm is told it (in the order of `number`).
+
+    What was measured under a part of the whole budget is "stopped": measured all right, but comparable only with
+    what had the same part.
+    """
 
     number: int
     candidate: Candidate

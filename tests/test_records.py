@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from nasengine.records import Architecture, Job, Result, canonical_json
+from nasengine.records import Architecture, Job, Result, canonical_json, is_partial, part_of
 
 OPTIONS = {"network.width": 8, "network.kernel": None, "network.at": [1, [2, 3]], "task.resolution": 1.5}
 
@@ -39,10 +39,20 @@ def test_canonical_json_has_one_text_and_no_numbers_that_json_lacks():
 @pytest.mark.parametrize(
     "record",
     [
-        Job(3, Architecture(OPTIONS), {"epochs": 2}, 7),
+        Job(3, Architecture(OPTIONS), {"epochs": 2, "of_epochs": 6}, 7, resumes=1),
         Result(3, "failed", {"loss": 0.5}, "by lot", 1.25, {"curve": [1, 2]}),
     ],
     ids=["job", "result"],
 )
 def test_a_record_survives_json(record):
     assert type(record).from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_a_part_of_a_budget_names_the_whole_and_says_so_in_words() -> None:
+    assert is_partial({"epochs": 3, "of_epochs": 27})
+    assert part_of({"epochs": 3, "of_epochs": 27}) == "3 of 27 epochs"
+    assert part_of({"epochs": 2.5, "of_epochs": 10, "steps_per_epoch": 50}) == "2.5 of 10 epochs"
+    assert not is_partial({"epochs": 27, "of_epochs": 27})
+    assert not is_partial({"epochs": 27})
+    assert not is_partial({})
+    assert not is_partial(None)

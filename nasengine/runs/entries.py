@@ -1,12 +1,13 @@
 """The lines of a journal: what each kind of record holds, and its one JSON text.
 
     header    format, space, choices, objectives, seed, lag                     once, first
-    asked     phase, trial, architecture, parents, budget, same_as              canonical
+    asked     phase, trial, architecture, parents, budget, same_as, (resumes)   canonical
     told      phase, trial, architecture, status, measurements, reason, same_as canonical
     finished  phase, trial, status, measurements, reason, seconds, elapsed_s, details   on arrival
 
 Canonical records are the same, line for line, whatever the executor, the number of workers or the kills; they
 hold no time and no process. `finished` is written the moment an outcome is known, so that none is ever lost.
+`resumes` stands only where a trial goes on with the training of an earlier one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from nasengine.objectives import Objective
-from nasengine.records import STATUSES, Architecture, Candidate, Result, Trial, canonical_json
+from nasengine.records import STATUSES, Architecture, Candidate, Result, Trial, canonical_json, is_partial
 from nasengine.space.space import SearchSpace
 
 FORMAT = 1
@@ -81,7 +82,13 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A candidate that an algorithm proposed; `same_as` is an earlier trial that is measured in its place."""
+    """A candidate that an algorithm proposed.
+
+    Args:
+        budget: of the trial, whether the candidate named it or the phase gave it.
+        same_as: an earlier trial that is measured in its place.
+        resumes: the candidate's.
+    """
 
     phase: str
     trial: int
@@ -89,20 +96,31 @@ class Asked:
     budget: Mapping[str, float]
     same_as: int | None = None
 
+    @property
+    def resumes(self) -> int | None:
+        return self.candidate.resumes
+
     def line(self) -> str:
         # The architecture's canonical text is spliced in, keys in sorted order: encoding it again would be
         # most of the cost of a record.
         parents = ",".join(map(str, self.candidate.parents))
+        resumes = "" if self.resumes is None else f'"resumes":{self.resumes},'
         return (
             f'{{"architecture":{self.candidate.architecture.key},"budget":{canonical_json(dict(self.budget))},'
-            f'"parents":[{parents}],"phase":{canonical_json(self.phase)},"record":"asked",'
+            f'"parents":[{parents}],"phase":{canonical_json(self.phase)},"record":"asked",{resumes}'
             f'"same_as":{_optional(self.same_as)},"trial":{self.trial}}}\n'
         )
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Asked:
-        candidate = Candidate(Architecture(record["architecture"]), tuple(record["parents"]))
-        return cls(record["phase"], record["trial"], candidate, record["budget"], record["same_as"])
+        budget = record["budget"]
+        candidate = Candidate(
+            Architecture(record["architecture"]),
+            tuple(record["parents"]),
+            budget if is_partial(budget) else None,
+            record.get("resumes"),
+        )
+        return cls(record["phase"], record["trial"], candidate, budget, record["same_as"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +140,8 @@ class Told:
         )
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any], parents: tuple[int, ...] = ()) -> Told:
-        """`parents` are those of the trial's asked record, which told ones do not repeat."""
-        candidate = Candidate(Architecture(record["architecture"]), parents)
+    def from_json(cls, record: Mapping[str, Any], candidate: Candidate) -> Told:
+        """`candidate` is that of the trial's asked record, of which told ones repeat the architecture alone."""
         trial = Trial(
             record["trial"], candidate, _status(record["status"]), dict(record["measurements"]), record["reason"]
         )

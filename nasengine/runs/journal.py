@@ -257,14 +257,14 @@ def _read(path: Path) -> tuple[Contents | None, int]:
     canonical: dict[str, list[Asked | Told]] = {}
     finished: dict[str, dict[int, Result]] = {}
     elapsed: dict[str, float] = {}
-    parents: dict[tuple[str, int], tuple[int, ...]] = {}
+    asked: dict[tuple[str, int], Candidate] = {}
     whole = 0
     for record, number, end in _lines(path):
         try:
             if header is None:
                 header = Header.from_json(record)
             else:
-                entry = _entry(record, parents)
+                entry = _entry(record, asked)
                 canonical.setdefault(entry.phase, [])
                 if isinstance(entry, Finished):
                     finished.setdefault(entry.phase, {})[entry.result.trial] = entry.result
@@ -283,14 +283,15 @@ def _read(path: Path) -> tuple[Contents | None, int]:
     return Contents(header, phases), whole
 
 
-def _entry(record: Mapping[str, Any], parents: dict[tuple[str, int], tuple[int, ...]]) -> Entry:
+def _entry(record: Mapping[str, Any], asked: dict[tuple[str, int], Candidate]) -> Entry:
+    """The entry of a record; `asked` are the candidates so far, by phase and trial."""
     kind = record["record"]
     if kind == "asked":
-        asked = Asked.from_json(record)
-        parents[asked.phase, asked.trial] = asked.candidate.parents
-        return asked
+        entry = Asked.from_json(record)
+        asked[entry.phase, entry.trial] = entry.candidate
+        return entry
     if kind == "told":
-        return Told.from_json(record, parents[record["phase"], record["trial"]])
+        return Told.from_json(record, asked[record["phase"], record["trial"]])
     if kind == "finished":
         return Finished.from_json(record)
     raise ValueError(f"unknown record {kind!r}")

@@ -4,21 +4,21 @@ The lag rule. Before trial k is asked the algorithm has been told exactly the tr
 what is left is told at the end. So what it sees, and with it every trial, depends on the seed and the lag
 alone, not on which of two workers was faster, on the executor or on how often the process was killed.
 
+Budgets. A candidate may name its own budget; measured under a part of a longer one it ends as "stopped". A trial that
+resumes an earlier one has the seed of the first trial of its chain, and so repeats, from scratch, what that one did.
+
 Resume. The journal is replayed: the algorithm is asked again and must answer as it did, and is told what it
 was told. Outcomes in the journal are used; a trial that was still running is submitted again.
 """
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,9 +26,10 @@ from nasengine.algorithms.algorithm import Algorithm
 from nasengine.errors import RunError
 from nasengine.execution.executor import Executor, failure
 from nasengine.objectives import Constraint, Objective
-from nasengine.records import Architecture, Candidate, Job, Result, Trial
+from nasengine.records import Architecture, Candidate, Job, Result, Trial, canonical_json, is_partial, part_of
 from nasengine.runs.entries import Asked
 from nasengine.runs.journal import Journal
+from nasengine.search.interrupts import first_interrupt
 
 EventKind = Literal["resumed", "asked", "ended", "told", "interrupted", "done"]
 StoppedBy = Literal["trials", "exhausted", "time"]
@@ -48,6 +49,7 @@ class SearchEvent:
         trial: the trial of ended and told events.
         same_as: the earlier trial whose outcome it took, if any.
         seconds: what measuring it took.
+        details: of ended events, what the evaluator tells people: a learning curve, a traceback.
     """
 
     kind: EventKind
@@ -60,6 +62,7 @@ class SearchEvent:
     trial: Trial | None = None
     same_as: int | None = None
     seconds: float = 0.0
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def run_search(
     on_event: Callable[[SearchEvent], None] | None = None,
     phase: str = "search",
     reuse: bool = True,
+    identity: Callable[[Architecture], Hashable] | None = None,
 ) -> SearchOutcome:
     """Search, or go on with a search that the journal holds part of.
 
@@ -101,15 +105,17 @@ def run_search(
         journal: open for writing.
         trials: ask at most that many; None: until the algorithm has nothing left or time is up.
         lag: at least 1; also the most trials that can be in flight, so fewer than the workers wastes some.
-        seed: each job gets `job_seed(seed, trial)`.
-        budget: of each trial, unit -> amount.
+        seed: each job gets `job_seed(seed, trial)`; one that resumes another, that of the first of its chain.
+        budget: of each trial whose candidate names none, unit -> amount.
         objectives: a completed trial must have measured each of them, or it counts as failed.
-        constraints: on prices (a breach means the trial is not run) or on measurements (known after it ran).
+        constraints: on prices (a breach means the trial is not run) or on measurements (known after it ran, and
+            judged under the whole budget only).
         price: costs of an architecture, known without running it; they join the measurements.
         seconds: ask nothing more after that much wall time, all resumptions together; what runs is finished.
         on_event: called in this thread (for `interrupted` in another one).
         phase: name under which the journal keeps this search; each phase of a run has its own.
-        reuse: equal architectures are measured once; the later trial takes the outcome of the earlier.
+        reuse: equal architectures are measured once under a budget; the later trial takes the outcome of the earlier.
+        identity: what makes architectures equal in this; None: they themselves.
 
     Raises:
         RunError: the journal holds trials that this algorithm does not ask for, or the executor cannot start.
@@ -120,7 +126,7 @@ def run_search(
         raise ValueError(f"the lag must be at least 1, got {lag}")
     search = _Search(
         algorithm, executor, journal, trials, lag, seed, budget, tuple(objectives), tuple(constraints), price,
-        seconds, on_event, phase, reuse,
+        seconds, on_event, phase, reuse, identity,
     )  # fmt: skip
     return search.run()
 
@@ -143,20 +149,25 @@ class _Search:
     on_event: Callable[[SearchEvent], None] | None
     phase: str
     reuse: bool
+    identity: Callable[[Architecture], Hashable] | None
     candidates: list[Candidate] = field(default_factory=list)
     same_as: dict[int, int] = field(default_factory=dict)
     outcomes: dict[int, Trial] = field(default_factory=dict)
     told: int = 0
     exhausted: bool = False
     interrupted: bool = False
-    first: dict[Architecture, int] = field(default_factory=dict)
+    first: dict[Hashable, int] = field(default_factory=dict)  # what is measured, under which budget -> first trial
     copies: dict[int, list[int]] = field(default_factory=dict)  # trial running -> trials that wait for its outcome
     unfinished: deque[int] = field(default_factory=deque)  # asked before the run was resumed, to be begun again
     prices: dict[int, Mapping[str, float]] = field(default_factory=dict)  # of trials running
     began: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        named = [item.name for item in self.objectives] + [item.name for item in self.constraints]
+        self.needed = tuple(dict.fromkeys(named))
+
     def run(self) -> SearchOutcome:
-        with _first_interrupt(self.interrupt):
+        with first_interrupt(self.interrupt):
             self.replay()
             self.work()
             if self.interrupted:
@@ -216,15 +227,25 @@ class _Search:
             self.exhausted = True
             return
         same_as = self.note_asked(number, candidate)
-        self.journal.asked(self.phase, number, candidate, self.budget, same_as)
+        self.journal.asked(self.phase, number, candidate, self.budget_of(candidate), same_as)
         self.report("asked")
         self.begin(number)
 
+    def budget_of(self, candidate: Candidate) -> Mapping[str, float]:
+        return self.budget if candidate.budget is None else candidate.budget
+
     def note_asked(self, number: int, candidate: Candidate) -> int | None:
+        resumes = candidate.resumes
+        if resumes is not None and not 0 <= resumes < number:
+            raise ValueError(f"trial {number} cannot resume trial {resumes}")
         self.candidates.append(candidate)
         if not self.reuse:
             return None
-        earlier = self.first.setdefault(candidate.architecture, number)
+        architecture = candidate.architecture
+        key: Hashable = architecture if self.identity is None else self.identity(architecture)
+        if candidate.budget is not None and candidate.budget != self.budget:
+            key = (key, canonical_json(dict(candidate.budget)))
+        earlier = self.first.setdefault(key, number)
         if earlier == number:
             return None
         self.same_as[number] = earlier
@@ -252,23 +273,46 @@ class _Search:
             self.ended(Result(number, "infeasible", prices, breach))
             return
         self.prices[number] = prices
-        self.executor.submit(Job(number, architecture, self.budget, job_seed(self.seed, number)))
+        self.executor.submit(self.job(number))
+
+    def job(self, number: int) -> Job:
+        """The job of a trial; where it resumes a trial that was never measured itself, it resumes the one that was."""
+        candidate = self.candidates[number]
+        resumes, first = self.resumed(candidate), number
+        earlier = resumes
+        while earlier is not None:
+            first, earlier = earlier, self.resumed(self.candidates[earlier])
+        return Job(number, candidate.architecture, self.budget_of(candidate), job_seed(self.seed, first), resumes)
+
+    def resumed(self, candidate: Candidate) -> int | None:
+        """The measured trial whose training a candidate goes on with; None: it begins from scratch.
+
+        The outcome of an equal architecture may have been taken over from one that is written otherwise (isomorphic
+        cells): its training is no beginning of this one.
+        """
+        if candidate.resumes is None:
+            return None
+        measured = self.same_as.get(candidate.resumes, candidate.resumes)
+        return measured if self.candidates[measured].architecture == candidate.architecture else None
 
     def breach(self, measurements: Mapping[str, float]) -> str:
         return "; ".join(filter(None, (constraint.breach(measurements) for constraint in self.constraints)))
 
     def measured(self, result: Result) -> None:
-        """Join a result with the trial's prices and judge it by constraints and objectives."""
+        """Join a result with the trial's prices and judge it by budget, constraints and objectives."""
         result = replace(result, measurements={**result.measurements, **self.prices.pop(result.trial)})
         if result.status == "completed":
-            needed = [item.name for item in self.objectives] + [item.name for item in self.constraints]
-            missing = [name for name in dict.fromkeys(needed) if name not in result.measurements]
-            breach = self.breach(result.measurements)
+            missing = [name for name in self.needed if name not in result.measurements]
+            budget = self.candidates[result.trial].budget
+            partial = is_partial(budget)
+            breach = "" if partial else self.breach(result.measurements)
             if missing:
                 reason = f"did not measure {', '.join(missing)}, only {', '.join(result.measurements) or 'nothing'}"
                 result = replace(result, status="failed", reason=reason)
             elif breach:
                 result = replace(result, status="infeasible", reason=breach)
+            elif partial and budget is not None:
+                result = replace(result, status="stopped", reason=part_of(budget))
         self.ended(result)
 
     def ended(self, result: Result) -> None:
@@ -276,7 +320,7 @@ class _Search:
         self.journal.finished(self.phase, result, self.elapsed_s)
         self.note_outcome(result)
         number = result.trial
-        self.report("ended", self.outcomes[number], result.seconds)
+        self.report("ended", self.outcomes[number], result)
         for copy in self.copies.pop(number, ()):
             self.copy(number, copy)
 
@@ -307,8 +351,9 @@ class _Search:
             else:
                 if record.trial.number != self.told:
                     raise RunError(f"{self.journal.path} is damaged: trial {record.trial.number} is told out of order")
-                self.outcomes[record.trial.number] = record.trial
-                self.algorithm.tell(record.trial)
+                trial = replace(record.trial, candidate=self.candidates[self.told])
+                self.outcomes[self.told] = trial
+                self.algorithm.tell(trial)
                 self.told += 1
         for number in range(self.told, len(self.candidates)):
             if number in history.finished:
@@ -320,8 +365,16 @@ class _Search:
     def replay_asked(self, record: Asked) -> None:
         number = len(self.candidates)
         candidate = self.algorithm.ask(number)
-        same_as = None if candidate is None else self.note_asked(number, candidate)
-        if (number, candidate, self.budget, same_as) != (record.trial, record.candidate, record.budget, record.same_as):
+        found: object = None
+        if candidate is not None:
+            same_as = self.note_asked(number, candidate)
+            found = (
+                number, candidate.architecture, candidate.parents, candidate.resumes, self.budget_of(candidate), same_as
+            )  # fmt: skip
+        known = record.candidate
+        if found != (
+            record.trial, known.architecture, known.parents, known.resumes, record.budget, record.same_as
+        ):  # fmt: skip
             raise RunError(
                 f"{self.journal.path} cannot be resumed: trial {record.trial} of phase {self.phase!r} is asked "
                 "differently now than when the run began, so the code, the settings or the seed changed since. "
@@ -332,33 +385,14 @@ class _Search:
         self.interrupted = True
         threading.Thread(target=self.report, args=("interrupted",)).start()  # a handler must not print itself
 
-    def report(self, kind: EventKind, trial: Trial | None = None, seconds: float = 0.0) -> None:
+    def report(self, kind: EventKind, trial: Trial | None = None, result: Result | None = None) -> None:
         if self.on_event is not None:
             same_as = None if trial is None else self.same_as.get(trial.number)
             asked, ended = len(self.candidates), len(self.outcomes)
             running = self.executor.outstanding
+            seconds, details = (result.seconds, result.details) if result else (0.0, {})
             self.on_event(
-                SearchEvent(kind, asked, ended, self.told, running, self.elapsed_s, self.limit, trial, same_as, seconds)
+                SearchEvent(
+                    kind, asked, ended, self.told, running, self.elapsed_s, self.limit, trial, same_as, seconds, details
+                )
             )
-
-
-@contextmanager
-def _first_interrupt(note: Callable[[], None]) -> Iterator[None]:
-    """Inside, the first Ctrl-C calls `note` and the second raises KeyboardInterrupt.
-
-    Only where Ctrl-C would raise anyway: in the main thread, with Python's own handler in place.
-    """
-    usual = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if usual is not signal.default_int_handler:
-        yield
-        return
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        note()
-
-    signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
