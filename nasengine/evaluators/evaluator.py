@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -25,23 +25,26 @@ class EvaluatorInputs:
 
     Args:
         space: whose architectures the jobs name.
-        task: its kind and settings, from the space.
-        training, validation: two disjoint parts of the training images, on the device. The test part is not here.
+        task: its kind and settings, from the space; None where none is needed and the space has none that is known.
+        training, validation: two disjoint parts of the training images, on the device; None for an evaluator that
+            needs no data. The test part is not here.
         device: where networks are trained.
         network: arguments of the root network, changed for this phase only.
         batch, augmentation: from the strategy's `data`.
         deterministic: on a GPU, use only kernels that repeat bit for bit.
+        data_folder: where the run's data lie (`--data-dir`), if that was said.
     """
 
     space: SearchSpace
-    task: Task
-    training: Part
-    validation: Part
+    task: Task | None
+    training: Part | None
+    validation: Part | None
     device: torch.device
     network: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 128
     augmentation: object = None
     deterministic: bool = False
+    data_folder: str | None = None
 
 
 class Evaluator(Protocol):
@@ -55,8 +58,38 @@ class Evaluator(Protocol):
         """One result for each job, in any order; what a job does wrong becomes a failed result, never an exception."""
 
 
-class EvaluatorSettings(Protocol):
-    """What an entry of `EVALUATORS` makes of the keyword arguments that a strategy writes."""
+class EvaluatorSettings:
+    """What an entry of `EVALUATORS` makes of the keyword arguments that a strategy writes.
+
+    The class says what a run has to provide, before anything is made:
+        needs_data: images; where no phase needs any, a run loads none and asks for none.
+        needs_budget: how long each candidate is trained; without need it may still be given.
+        needs_network: networks that can be built; without need, any space will do.
+        merges_isomorphic: architectures that compute the same function share one measurement.
+    """
+
+    __slots__ = ()
+
+    needs_data: ClassVar[bool] = True
+    needs_budget: ClassVar[bool] = True
+    needs_network: ClassVar[bool] = True
+    merges_isomorphic: ClassVar[bool] = True
+
+    def metrics(self, space: SearchSpace, task: Task | None) -> Mapping[str, Direction]:
+        """What the evaluator will measure -> which way is better; those of the task unless a subclass says otherwise.
+
+        Raises:
+            InputError: settings that name what is not there.
+        """
+        return {} if task is None else task.metrics
+
+    def pinned(self) -> Mapping[str, Any]:
+        """Settings that a run keeps instead of those given, so that they mean the same when it is resumed elsewhere.
+
+        Raises:
+            InputError: settings that name what is not there.
+        """
+        return {}
 
     def evaluator(self, inputs: EvaluatorInputs) -> Evaluator:
         """The evaluator itself.
@@ -64,3 +97,25 @@ class EvaluatorSettings(Protocol):
         Raises:
             InputError: settings that do not go with the inputs.
         """
+        raise NotImplementedError(f"{type(self).__name__} makes no evaluator")
+
+
+class MakesEvaluator(Protocol):
+    """The least that the settings of a plug-in's evaluator must have."""
+
+    def evaluator(self, inputs: EvaluatorInputs) -> Evaluator: ...
+
+
+def with_defaults(made: EvaluatorSettings | MakesEvaluator) -> EvaluatorSettings:
+    """What an entry of `EVALUATORS` made, as `EvaluatorSettings`: a plug-in need not derive from them."""
+    return made if isinstance(made, EvaluatorSettings) else _PluginSettings(made)
+
+
+@dataclass(frozen=True, slots=True)
+class _PluginSettings(EvaluatorSettings):
+    """Settings that do not derive from `EvaluatorSettings`: they need everything, and measure the task's metrics."""
+
+    made: MakesEvaluator
+
+    def evaluator(self, inputs: EvaluatorInputs) -> Evaluator:
+        return self.made.evaluator(inputs)

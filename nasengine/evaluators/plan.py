@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from numpy.typing import NDArray
+
 from nasengine.data import DEFAULT_DATASET, Dataset, SplitSettings, load_data, split
 from nasengine.errors import InputError, Problem, nearest, one_of
-from nasengine.evaluators.evaluator import Evaluator, EvaluatorInputs, EvaluatorSettings
+from nasengine.evaluators.evaluator import Evaluator, EvaluatorInputs, EvaluatorSettings, with_defaults
 from nasengine.evaluators.plugins import load_plugins
 from nasengine.evaluators.tables import EVALUATORS
 from nasengine.space import SearchSpace, space_from_mapping
@@ -48,55 +50,61 @@ class Materials:
 
     def inputs(self) -> EvaluatorInputs:
         """What evaluators work with; the images go to the device."""
-        device = choose_device(self.plan.get("device", "cpu"))
-        data = self.plan.get("data", {})
         training, validation = split(self.dataset, self.split)
-        defaults = EvaluatorInputs.__dataclass_fields__
-        return EvaluatorInputs(
-            space=self.space,
-            task=self.task,
-            training=training.to(device),
-            validation=validation.to(device),
-            device=device,
-            network=dict(self.plan.get("network") or {}),
-            batch=data.get("batch", defaults["batch"].default),
-            augmentation=data.get("augmentation"),
-            deterministic=bool(self.plan.get("deterministic", False)),
-        )
+        inputs = _inputs_without_data(self.plan, self.space, self.task)
+        return replace(inputs, training=training.to(inputs.device), validation=validation.to(inputs.device))
 
 
-def make_evaluator(plan: Mapping[str, Any]) -> Evaluator:
+def make_evaluator(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> Evaluator:
     """The evaluator that a plan describes, its images loaded and on the device.
+
+    Args:
+        plan: see above.
+        arrays: the data set, as `shared_arrays` gives it; None: it is loaded.
 
     Raises:
         InputError: a plan that cannot be carried out: unknown names, missing data, a space without a network.
     """
     load_plugins(plan.get("plugins", ()))
     settings = evaluator_settings(plan.get("evaluator", "standalone"))
-    return settings.evaluator(load_materials(plan).inputs())
+    if settings.needs_data:
+        return settings.evaluator(load_materials(plan, arrays).inputs())
+    _check_keys(plan)
+    space = space_from_mapping(plan["space"])
+    return settings.evaluator(_inputs_without_data(plan, space, known_task(space)))
 
 
 def evaluator_settings(value: object) -> EvaluatorSettings:
     """The settings of an evaluator, from a name or a mapping with `type`; a trial's budget beside them is not read."""
     if isinstance(value, Mapping):
         value = {key: entry for key, entry in value.items() if key not in NOT_SETTINGS}
-    return make_component(EVALUATORS, value, kind="evaluator")
+    return with_defaults(make_component(EVALUATORS, value, kind="evaluator"))
 
 
-def load_materials(plan: Mapping[str, Any]) -> Materials:
-    """Everything a plan names. Plug-ins must have been loaded.
+def shared_arrays(plan: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """The data set of a plan as arrays, for workers that need not load it themselves.
 
     Raises:
         InputError: see `make_evaluator`.
     """
+    load_plugins(plan.get("plugins", ()))
+    return load_materials(plan).dataset.arrays()
+
+
+def load_materials(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> Materials:
+    """Everything a plan names; with `arrays`, the data set is made of them. Plug-ins must have been loaded.
+
+    Raises:
+        InputError: see `make_evaluator`.
+    """
+    _check_keys(plan)
     data = plan.get("data") or {}
-    problems = [*_unknown(plan, KEYS, "a plan"), *_unknown(data, DATA_KEYS, "data")]
-    if problems:
-        raise InputError(problems)
     space = space_from_mapping(plan["space"])
     task = make_task(space)
     settings = {key: data[key] for key in SPLIT_KEYS if data.get(key) is not None}
     split_settings = call_checked(SplitSettings, settings, where="the data", name="the split")
+    if arrays is not None:
+        return Materials(space, task, Dataset.from_arrays(arrays), split_settings, plan)
     dataset = load_data(
         data.get("name") or DEFAULT_DATASET,
         data.get("folder"),
@@ -124,6 +132,14 @@ def make_task(space: SearchSpace) -> Task:
         raise InputError(problems.found) from error
 
 
+def known_task(space: SearchSpace) -> Task | None:
+    """The task of a space; None where it has none that can be made, for who can do without."""
+    try:
+        return make_task(space)
+    except InputError:
+        return None
+
+
 def largest_input(space: SearchSpace) -> tuple[int, int, int]:
     """(C, H, W) of the largest images that the space's networks take."""
     assert space.task is not None, "make_task comes first"
@@ -132,6 +148,29 @@ def largest_input(space: SearchSpace) -> tuple[int, int, int]:
     height = max(heights)
     width = height if space.task.width is None else space.task.width.value
     return space.task.channels, height, int(width)  # type: ignore[arg-type]
+
+
+def _inputs_without_data(plan: Mapping[str, Any], space: SearchSpace, task: Task | None) -> EvaluatorInputs:
+    data = plan.get("data") or {}
+    defaults = EvaluatorInputs.__dataclass_fields__
+    return EvaluatorInputs(
+        space=space,
+        task=task,
+        training=None,
+        validation=None,
+        device=choose_device(plan.get("device", "cpu")),
+        network=dict(plan.get("network") or {}),
+        batch=data.get("batch", defaults["batch"].default),
+        augmentation=data.get("augmentation"),
+        deterministic=bool(plan.get("deterministic", False)),
+        data_folder=data.get("folder"),
+    )
+
+
+def _check_keys(plan: Mapping[str, Any]) -> None:
+    problems = [*_unknown(plan, KEYS, "a plan"), *_unknown(plan.get("data") or {}, DATA_KEYS, "data")]
+    if problems:
+        raise InputError(problems)
 
 
 def _unknown(mapping: Mapping[str, Any], known: Sequence[str], what: str) -> list[Problem]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -70,6 +71,7 @@ def retrain(
     start: Path | None = None,
     checkpoint_every: int = 1,
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    arrays: Mapping[str, NDArray[Any]] | None = None,
 ) -> Retrained:
     """Train one architecture and measure it on the test part.
 
@@ -83,6 +85,7 @@ def retrain(
         start: a safetensors file; those of its weights whose names and shapes are the network's replace fresh ones.
         checkpoint_every: epochs between checkpoints.
         on_epoch: called after every epoch.
+        arrays: the data set, as of `make_evaluator`.
 
     Raises:
         InputError: a plan or a budget that cannot be carried out.
@@ -99,10 +102,13 @@ def retrain(
     if finished is not None:
         return finished
 
-    materials = load_materials(plan)
+    materials = load_materials(plan, arrays)
     inputs = materials.inputs()
+    images, held_out = inputs.training, inputs.validation
+    assert images is not None, "materials have images"
+    assert held_out is not None, "materials have both parts, though this one may be empty"
     training = settings.training(batch=inputs.batch, augmentation=inputs.augmentation)
-    task = smoothed(inputs.task, training.label_smoothing)
+    task = smoothed(materials.task, training.label_smoothing)
     size = resolution(inputs.space, architecture)
     network = build(inputs.space, architecture, network=inputs.network, seed=seed)
     if start is not None:
@@ -110,7 +116,7 @@ def retrain(
     checkpoints = CheckpointFolder(folder / CHECKPOINTS, key, checkpoint_every)
     report = train(
         network,
-        inputs.training.resized(*size),
+        images.resized(*size),
         task,
         settings=training,
         budget=budget,
@@ -122,13 +128,13 @@ def retrain(
     save_tensors(network.state_dict(), folder / WEIGHTS)
 
     def measure(part_name: str) -> dict[str, float]:
-        part = inputs.validation if part_name == "validation" else materials.dataset.test.to(inputs.device)
+        part = held_out if part_name == "validation" else materials.dataset.test.to(inputs.device)
         measured = evaluate(network, part.resized(*size), task, batch=training.batch, precision=training.precision)
         check_finite(measured, part_name)
         return measured
 
     retrained = Retrained(
-        validation=measure("validation") if len(inputs.validation) else {},
+        validation=measure("validation") if len(held_out) else {},
         test=measure("test"),
         curve=report.curve,
         weights=WEIGHTS,

@@ -16,7 +16,7 @@ import torch
 from nasengine.build import build, resolve
 from nasengine.data import Part
 from nasengine.errors import InputError, NasEngineError, Problem, TrialError
-from nasengine.evaluators.evaluator import EvaluatorInputs
+from nasengine.evaluators.evaluator import EvaluatorInputs, EvaluatorSettings
 from nasengine.execution.executor import failure
 from nasengine.objectives import Direction
 from nasengine.records import Architecture, Job, Result
@@ -26,7 +26,7 @@ from nasengine.training import TrainingSettings, evaluate, train, training_setti
 
 
 @dataclass(frozen=True, slots=True)
-class Standalone:
+class Standalone(EvaluatorSettings):
     """How stand-alone networks are trained, as a strategy writes it; also the plain trainer of the retrain phase.
 
     Args:
@@ -63,7 +63,7 @@ class Standalone:
 
     def evaluator(self, inputs: EvaluatorInputs) -> StandaloneEvaluator:
         """See `EvaluatorSettings.evaluator`."""
-        if not len(inputs.validation):
+        if not inputs.validation:
             raise InputError(
                 Problem(
                     "no images are held out to compare architectures on", expected="expected data.validation above 0"
@@ -81,7 +81,11 @@ class StandaloneEvaluator:
     """
 
     def __init__(self, inputs: EvaluatorInputs, settings: TrainingSettings) -> None:
+        assert inputs.task, "an evaluator that needs data has a task"
+        assert inputs.training, "an evaluator that needs data has images"
+        assert inputs.validation, "asked for in Standalone.evaluator"
         self.inputs, self.settings = inputs, settings
+        self.training, self.validation = inputs.training, inputs.validation
         self.task = smoothed(inputs.task, settings.label_smoothing)
         self._resized: tuple[tuple[int, int], Part, Part] | None = None
         import_late_parts(inputs.space)
@@ -127,7 +131,7 @@ class StandaloneEvaluator:
         size = resolution(self.inputs.space, architecture)
         if self._resized is None or self._resized[0] != size:
             self._resized = None
-            self._resized = (size, self.inputs.training.resized(*size), self.inputs.validation.resized(*size))
+            self._resized = (size, self.training.resized(*size), self.validation.resized(*size))
         return self._resized[1], self._resized[2]
 
 

@@ -20,6 +20,7 @@ from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
 from nasengine.search.language.settings import Phase, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.language.values import check_algorithm, check_training
+from nasengine.search.needs import metrics_of, settings_of_evaluator
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import all_constraints, make_domain
 from nasengine.space import SearchSpace
@@ -38,17 +39,19 @@ def check_fit(settings: RunSettings) -> None:
         InputError: with every reason.
     """
     space, strategy = settings.space, settings.strategy
-    refuse_what_has_no_network(space)
-    problems = check_space(space)
+    if any(_needs_network(space, strategy, phase) for phase in strategy.phases):
+        refuse_what_has_no_network(space)
+        problems = check_space(space)
+    else:
+        problems = check_constraints(space)
     if problems:
         raise InputError(problems)
-    task = make_task(space)
     problems = list(_check_phases(space, strategy))
     for index, phase in enumerate(strategy.phases):
         if isinstance(phase, SearchPhase):
             problems += _check_held_out(strategy, phase)
             problems += _check_components(space, strategy, phase)
-            problems += _check_objectives(strategy, phase, task.metrics)
+            problems += _check_objectives(space, strategy, phase)
             problems += _check_end(space, strategy, phase)
         if isinstance(phase, RetrainPhase):
             problems += _check_retrain(space, strategy, phase, strategy.phases[:index])
@@ -75,8 +78,28 @@ def check_space(space: SearchSpace) -> list[Problem]:
     return list(problems.found)
 
 
+def _needs_network(space: SearchSpace, strategy: Strategy, phase: Phase) -> bool:
+    """Whether a phase builds networks or counts what they cost; one whose settings are wrong is taken to."""
+    if not isinstance(phase, SearchPhase):
+        return True
+    try:
+        evaluator, metrics = settings_of_evaluator(phase), metrics_of(space, phase)
+    except InputError:
+        return True
+    if evaluator is None or evaluator.needs_network:
+        return True
+    named = [item.name for item in strategy.objectives] + [item.name for item in all_constraints(space, strategy)]
+    return any(name in COSTS and name not in metrics for name in named)
+
+
 def _check_held_out(strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
-    if phase.evaluator is not None and phase.data.validation == 0 and phase.data.held_out_per_class is None:
+    try:
+        evaluator = settings_of_evaluator(phase)
+    except InputError:
+        return
+    if evaluator is None or not evaluator.needs_data:
+        return
+    if phase.data.validation == 0 and phase.data.held_out_per_class is None:
         yield strategy.problem(
             f"phases.{phase.name}.data" if f"phases.{phase.name}.data" in strategy.marks else "data.validation",
             f"the phase {phase.name!r} holds no images out, so nothing could compare its candidates",
@@ -97,8 +120,14 @@ def _check_components(space: SearchSpace, strategy: Strategy, phase: SearchPhase
     yield from check_training(strategy, phase)
 
 
-def _check_objectives(strategy: Strategy, phase: SearchPhase, metrics: Mapping[str, str]) -> Iterator[Problem]:
-    known = {**metrics, **{name: about.direction for name, about in COSTS.items()}}
+def _check_objectives(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
+    try:
+        metrics = metrics_of(space, phase)
+    except InputError as error:
+        for problem in error.problems:
+            yield strategy.problem(f"phases.{phase.name}.evaluator", problem.message, problem.expected)
+        return
+    known: dict[str, str] = {**{name: about.direction for name, about in COSTS.items()}, **metrics}
     evaluator = phase.evaluator.component.type if phase.evaluator else "none"
     for objective in strategy.objectives:
         path = f"objectives.{objective.name}"

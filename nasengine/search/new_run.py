@@ -11,15 +11,17 @@ from typing import Any
 
 from nasengine.data import DEFAULT_DATASET, Dataset, load_data
 from nasengine.errors import InputError, Problem, nearest, one_of
-from nasengine.evaluators import load_plugins, make_task
+from nasengine.evaluators import load_plugins, make_evaluator, make_task
 from nasengine.evaluators.plan import largest_input
 from nasengine.execution import EXECUTORS
 from nasengine.registry import folders_of
 from nasengine.search.fitting import check_fit
 from nasengine.search.language.budgets import seconds
-from nasengine.search.language.settings import SearchPhase, Strategy
+from nasengine.search.language.settings import Phase, SearchPhase, Strategy
 from nasengine.search.language.strategy import load_strategy, strategy_from_mapping
+from nasengine.search.needs import needs_data, settings_of_evaluator
 from nasengine.search.run_file import RunSettings, environment
+from nasengine.search.searching import evaluation_plan
 from nasengine.space import SearchSpace, load_space
 from nasengine.training import choose_device
 
@@ -53,12 +55,11 @@ def new_run_settings(
     strategy = _strategy(strategy, tuple(set), trials=trials, epochs=epochs, time=time)
     chosen = str(choose_device(device))
     _check_numbers(seed=seed, threads=threads, executor=executor, workers=workers, trial_time=trial_time)
-    name = data or strategy.data.name or DEFAULT_DATASET
     folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
     settings = RunSettings(
         space=space,
         strategy=strategy,
-        data=name,
+        data=data or strategy.data.name or DEFAULT_DATASET,
         data_folder=folder,
         seed=seed,
         device=chosen,
@@ -72,7 +73,44 @@ def new_run_settings(
         environment=environment(sys.argv),
     )
     check_fit(settings)
-    return replace(settings, pixels=describe_data(load_run_data(settings)))
+    settings = make_evaluators(settings)
+    if needs_data(strategy):
+        return replace(settings, pixels=describe_data(load_run_data(settings)))
+    if data is not None:
+        found = f"the data set {data!r} is named, but no phase of {strategy.name} looks at images"
+        raise InputError(Problem(found, expected="expected no data set"))
+    return replace(settings, data=None)
+
+
+def make_evaluators(settings: RunSettings) -> RunSettings:
+    """Make the evaluators that need no images, so that what they refuse is refused before the run begins; keep their
+    settings as they mean the same wherever the run is resumed.
+
+    Raises:
+        InputError: what they refuse, at its place in the strategy or in their own files.
+    """
+    phases: list[Phase] = []
+    for phase in settings.strategy.phases:
+        evaluator = settings_of_evaluator(phase) if isinstance(phase, SearchPhase) else None
+        if not isinstance(phase, SearchPhase) or phase.evaluator is None or evaluator is None or evaluator.needs_data:
+            phases.append(phase)
+            continue
+        component = phase.evaluator.component
+        try:
+            make_evaluator(evaluation_plan(settings, phase, component.plain()))
+            pinned = evaluator.pinned()
+        except InputError as error:
+            raise InputError(
+                [
+                    problem
+                    if problem.mark is not None
+                    else settings.strategy.problem(f"phases.{phase.name}.evaluator", problem.message, problem.expected)
+                    for problem in error.problems
+                ]
+            ) from error
+        component = replace(component, settings={**component.settings, **pinned})
+        phases.append(replace(phase, evaluator=replace(phase.evaluator, component=component)))
+    return replace(settings, strategy=replace(settings.strategy, phases=tuple(phases)))
 
 
 def load_run_data(settings: RunSettings) -> Dataset:
@@ -82,6 +120,7 @@ def load_run_data(settings: RunSettings) -> Dataset:
         InputError: it is missing, or has other channels or classes than the task.
     """
     task = make_task(settings.space)
+    assert settings.data is not None, "a run that looks at images has a data set"
     return load_data(
         settings.data,
         settings.data_folder,

@@ -47,7 +47,8 @@ class RunSettings:
 
     Args:
         space, strategy: as read.
-        data: name of the data set; `data_folder` where it lies, None for one that needs no folder.
+        data: name of the data set; None if no phase looks at images.
+        data_folder: where data lie; None for a data set that needs no folder.
         pixels: what was found out about its images: shape, mean, std, class_names, about.
         seed: of every draw.
         device: "cpu", "cuda", "cuda:1": decided when the run began.
@@ -61,7 +62,7 @@ class RunSettings:
 
     space: SearchSpace
     strategy: Strategy
-    data: str
+    data: str | None
     data_folder: str | None = None
     pixels: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0

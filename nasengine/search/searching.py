@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from nasengine.costs import COSTS
 from nasengine.costs.pricing import Pricer
 from nasengine.errors import BuildError, InputError
 from nasengine.evaluators import make_evaluator
-from nasengine.execution import EXECUTORS, Executor, MakeEvaluator
+from nasengine.execution import EXECUTORS, Executor, MakeEvaluator, Share, on_cluster
 from nasengine.objectives import Constraint, Objective, ParetoFront, losses, rank_trials
 from nasengine.records import Architecture, Trial, canonical_json
 from nasengine.registry import look_up
@@ -27,6 +26,7 @@ from nasengine.search.figures import number, plural
 from nasengine.search.language.settings import Phase, SearchPhase, Strategy
 from nasengine.search.language.values import make_algorithm
 from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
+from nasengine.search.needs import counted_constraints, counted_objectives, metrics_of, settings_of_evaluator
 from nasengine.search.run_file import RunSettings
 from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
@@ -92,7 +92,7 @@ def make_domain(space: SearchSpace, phase: SearchPhase, constraints: Sequence[Co
     Raises:
         InputError: no architecture keeps the constraints; the message gives what the space can do.
     """
-    bounds = [constraint for constraint in constraints if constraint.name in COSTS]
+    bounds = counted_constraints(space, constraints, metrics_of(space, phase)) if constraints else []
     if not bounds:
         return Domain(space)
     pricer = pricer_of(space, canonical_json(dict(phase.network)))
@@ -113,19 +113,24 @@ def make_domain(space: SearchSpace, phase: SearchPhase, constraints: Sequence[Co
 def make_price(
     space: SearchSpace, phase: SearchPhase, objectives: Sequence[Objective], constraints: Sequence[Constraint]
 ) -> Callable[[Architecture], dict[str, float]] | None:
-    """The costs that join the measurements of a trial: those an objective or a constraint names; None for none.
+    """The costs that join the measurements of a trial: those an objective or a constraint names and the evaluator
+    does not measure; None for none.
 
     Where trials are trained, params and macs come along for people: counting them directly takes milliseconds.
     """
-    wanted = [item.name for item in objectives] + [item.name for item in constraints]
-    names = [name for name in dict.fromkeys(wanted) if name in COSTS]
+    metrics = metrics_of(space, phase)
+    bounded = [item.name for item in counted_constraints(space, constraints, metrics)]
+    names = list(dict.fromkeys((*counted_objectives(objectives, metrics), *bounded)))
+    evaluator = settings_of_evaluator(phase)
+    budget = None if phase.evaluator is None else phase.evaluator.budget
+    trains = evaluator is not None and evaluator.needs_network and budget is not None
+    if not names and not trains:
+        return None
     pricer = pricer_of(space, canonical_json(dict(phase.network)))
-    if phase.evaluator is not None and phase.evaluator.budget is not None:
+    if trains:
         if not names:
             pricer = Pricer(space, network=phase.network or None, compile_after=sys.maxsize)
         names = list(dict.fromkeys((*names, *SHOWN)))
-    if not names:
-        return None
 
     def price(architecture: Architecture) -> dict[str, float]:
         amounts = pricer.price_encoded(space.encode(architecture)[None], names)
@@ -189,10 +194,21 @@ def evaluation_plan(settings: RunSettings, phase: Phase, component: Mapping[str,
     }
 
 
-def make_executor(settings: RunSettings, make: MakeEvaluator) -> Executor:
-    """The run's executor."""
+def make_executor(settings: RunSettings, make: MakeEvaluator, share: Share | None) -> Executor:
+    """The run's executor; `share` gives the arrays that workers on a cluster need, None where they need none."""
     kind = look_up(EXECUTORS, settings.executor, "executor")
-    return kind(make, workers=settings.workers, timeout_s=settings.trial_seconds, threads=settings.threads)
+    workers, timeout_s, threads = settings.workers, settings.trial_seconds, settings.threads
+    if on_cluster(kind):
+        return kind(
+            make,
+            workers=workers,
+            timeout_s=timeout_s,
+            threads=threads,
+            address=settings.address,
+            gpus=settings.gpus,
+            share=share,
+        )
+    return kind(make, workers=workers, timeout_s=timeout_s, threads=threads)
 
 
 def best_first(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[Trial]:
