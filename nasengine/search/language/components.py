@@ -16,6 +16,7 @@ from nasengine.errors import one_of
 from nasengine.registry import expected_in
 from nasengine.search.language.forms import WRONG, Form, Reader, Schema, described, plain_value, shown
 from nasengine.search.language.settings import Component
+from nasengine.space.language.arguments import Argument, arguments_of
 from nasengine.space.language.calls import check_call
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar
 
@@ -133,6 +134,11 @@ def settings_of(kind: str, constructor: Callable[..., Any]) -> dict[str, inspect
         for key, parameter in inspect.signature(constructor).parameters.items()
         if key not in handed and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
+
+
+def strategy_arguments(kind: str, constructor: Callable[..., Any]) -> tuple[Argument, ...]:
+    """What a strategy may set of a constructor, for people."""
+    return arguments_of(constructor, leave_out=HANDED.get(kind, frozenset()))
 
 
 def takes_anything(constructor: Callable[..., Any]) -> bool:

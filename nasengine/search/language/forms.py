@@ -149,7 +149,7 @@ class Word:
         return reader.note(node.mark, f"{path} is {shown(node)}", "expected text")
 
     def schema(self) -> Schema:
-        return {"type": "string", **described(self.about)}
+        return {"title": "text", "type": "string", **described(self.about)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Words:
         return tuple(words)
 
     def schema(self) -> Schema:
-        word = {"type": "string"}
+        word = {"title": "a word", "type": "string"}
         return {"anyOf": [word, {"type": "array", "items": word, "minItems": 1}], **described(self.about)}
 
 

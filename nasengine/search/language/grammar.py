@@ -1,11 +1,7 @@
 """The keys of a strategy file: which stand where, and what each may hold.
 
-    name, about, source                   for people
-    data        {validation | held_out_per_class, batch, augmentation, seed, name}
-    objectives  {NAME: maximize | minimize}, or {NAME: {direction, min, max}}; bounds alone make a constraint
-    phases      a list of {prepare: …}, {search: …}, {retrain: …}, run in this order
-
-Every key is one row of a table of forms, and the JSON Schema is made from the same tables.
+Every key is one row of a table of forms; the JSON Schema is made from the same tables, and from the schema the page
+docs/reference/strategy_language.md.
 """
 
 from __future__ import annotations
@@ -40,6 +36,8 @@ from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, Yam
 class AugmentationForm:
     """One augmentation, or a list of them to be applied in turn; read as plain values."""
 
+    about: str = ""
+
     def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
         form = ComponentForm("augmentation")
         if not isinstance(node, YamlSequence):
@@ -52,7 +50,7 @@ class AugmentationForm:
 
     def schema(self) -> Schema:
         one = ComponentForm("augmentation").schema()
-        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}], **described(self.about)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +72,23 @@ class Fields:
         return {"type": "object", "properties": properties, "additionalProperties": False, **described(self.about)}
 
 
+OBJECTIVE: Mapping[str, Form] = {
+    "direction": OneOf(DIRECTIONS, about="which way is better; without it there is a constraint and no objective"),
+    "min": Number(about="the least it may be"),
+    "max": Number(about="the most it may be"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectiveForm:
     """`maximize`, `minimize`, or `{direction, min, max}`; read as a dictionary of these."""
 
     def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
-        direction = OneOf(DIRECTIONS)
         if not isinstance(node, YamlMapping):
-            word = direction.read(node, path, reader)
+            word = OBJECTIVE["direction"].read(node, path, reader)
             return WRONG if word is WRONG else {"direction": word}
-        forms: Mapping[str, Form] = {"direction": direction, "min": Number(), "max": Number()}
-        reader.unknown_keys(node, forms, path)
-        values = reader.fields(node, path, forms)
+        reader.unknown_keys(node, OBJECTIVE, path)
+        values = reader.fields(node, path, OBJECTIVE)
         if not node.entries:
             return reader.note(node.mark, f"{path} is an empty mapping", "expected direction, min or max")
         if "min" in values and "max" in values and values["min"] > values["max"]:
@@ -93,15 +96,15 @@ class ObjectiveForm:
         return values
 
     def schema(self) -> Schema:
-        direction = {"enum": list(DIRECTIONS)}
-        properties = {"direction": direction, "min": {"type": "number"}, "max": {"type": "number"}}
-        bounds = {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1}
-        return {"anyOf": [direction, bounds]}
+        bounds = {**Fields(OBJECTIVE).schema(), "minProperties": 1}
+        return {"anyOf": [OneOf(DIRECTIONS).schema(), bounds]}
 
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureForm:
     """`known.NAME`, `trial.NUMBER`, or a mapping choice -> option."""
+
+    about: str = ""
 
     def read(self, node: YamlNode, path: str, reader: Reader) -> Any:
         if isinstance(node, YamlMapping):
@@ -115,7 +118,9 @@ class ArchitectureForm:
         return reader.note(node.mark, f"{path} is {shown(node)}", expected)
 
     def schema(self) -> Schema:
-        return {"anyOf": [{"type": "string", "pattern": r"^(known\..+|trial\.[0-9]+)$"}, {"type": "object"}]}
+        word = {"title": "known.NAME or trial.NUMBER", "type": "string", "pattern": r"^(known\..+|trial\.[0-9]+)$"}
+        options = {"title": "a mapping of choices to options", "type": "object"}
+        return {"anyOf": [word, options], **described(self.about)}
 
 
 # The keys that stand beside the type and the arguments of an evaluator.
@@ -152,7 +157,7 @@ DATA = Fields(
         "held_out_per_class": Number(low=1, whole=True, about="images of each class held out, instead of a share"),
         "limit": Number(low=1, whole=True, about="use at most so many training images"),
         "batch": Number(low=1, whole=True, about="images in a batch"),
-        "augmentation": AugmentationForm(),
+        "augmentation": AugmentationForm("of training images: a type, or a list of types applied in turn"),
         "seed": Number(low=0, whole=True, about="of the split"),
     },
     about="how the training images are split and shown; the test images are read by retrain only",
@@ -162,10 +167,18 @@ _PHASE_DATA = Fields(
     {key: form for key, form in DATA.forms.items() if key != "name"}, about="as in the strategy's `data`"
 )
 
+# The keys of a strategy, in the order in which people write them; those that are text, with their meaning.
+TEXTS: Mapping[str, Form] = {
+    "name": Word("of the strategy; without it, that of the file"),
+    "about": Word("what the strategy does, for people"),
+    "source": Word("who published it"),
+}
+TOP = (*TEXTS, "data", "objectives", "lag", "phases")
+
 LAG = Number(low=1, whole=True, about="trial k of a search is asked once the trials up to k - lag are told")
 
 _COMMON: Mapping[str, Form] = {
-    "name": Word("unique; also the phase's folder in the run"),
+    "name": Word("unique, also the phase's folder in the run; the kind of the phase unless given"),
     "from": Words("earlier phases whose artifacts are used, or RUN/PHASE of another run"),
     "data": _PHASE_DATA,
     "network": AnyMapping("arguments of the network that no choice decides, for this phase only"),
@@ -185,10 +198,10 @@ PHASES: Mapping[str, Mapping[str, Form]] = {
         **_COMMON,
         "best": Number(low=1, whole=True, about="so many of the architectures found"),
         "seeds": Number(low=1, whole=True, about="trainings of each"),
-        "architecture": ArchitectureForm(),
+        "architecture": ArchitectureForm("this one, instead of the best"),
         "start": Word("an earlier phase whose weights it starts from"),
-        "when": OneOf(("always", "not_converged")),
-        "quantization": OneOf(("none", "fake")),
+        "when": OneOf(("always", "not_converged"), about="always, or only if a prepare phase did not converge"),
+        "quantization": OneOf(("none", "fake"), about="none: in floating point; fake: as the space says"),
         "budget": BUDGETS["retrain"],
     },
 }

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from nasengine.errors import InputError, Mark, nearest, one_of
 from nasengine.search.language.components import settings_of
 from nasengine.search.language.forms import Reader
-from nasengine.search.language.grammar import EVALUATOR, KINDS, PHASES
+from nasengine.search.language.grammar import EVALUATOR, KINDS, PHASES, TOP
 from nasengine.search.language.settings import OVERRIDE
 from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar, YamlSequence, parse_yaml
 
-_TOP = ("name", "about", "source", "data", "objectives", "lag")
+_SINGLE = tuple(key for key in TOP if key != "phases")
 _ASSIGNMENT = re.compile(r"\s*([^=\s]+?)\s*=(.*)", re.DOTALL)
 
 
@@ -63,7 +63,7 @@ def _at(node: YamlNode, mark: Mark) -> YamlNode:
 
 def _apply(root: YamlMapping, path: list[str], value: YamlNode, reader: Reader) -> YamlMapping:
     first, *rest = path
-    if first in _TOP:
+    if first in _SINGLE:
         return _put(root, path, value)
     phases = root.entries.get("phases")
     items = list(phases.items) if isinstance(phases, YamlSequence) else []
@@ -101,7 +101,7 @@ def _phase_index(items: list[YamlNode], first: str, mark: Mark, reader: Reader) 
     found = names.get(first) or kinds.get(first) or []
     if len(found) == 1:
         return found[0]
-    known = (*names, *_TOP)
+    known = (*names, *_SINGLE)
     if found:
         reader.note(mark, f"{first!r} means {len(found)} phases", f"expected {one_of(known)}")
     else:

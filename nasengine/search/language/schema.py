@@ -7,11 +7,14 @@ are there for completion. What phases say of one another is left to `nasengine c
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 
-from nasengine.search.language.components import ROLES, ComponentForm, settings_of
-from nasengine.search.language.forms import Schema, Tables
-from nasengine.search.language.grammar import DATA, EVALUATOR, KINDS, LAG, PHASES, ObjectiveForm
+from nasengine.search.language.components import ROLES, ComponentForm, settings_of, strategy_arguments
+from nasengine.search.language.forms import Schema, Tables, described
+from nasengine.search.language.grammar import DATA, EVALUATOR, KINDS, LAG, PHASES, TEXTS, ObjectiveForm
+from nasengine.search.language.settings import DEFAULT_LAG, DataSettings, RetrainPhase
 from nasengine.search.language.tables import PLAIN_TRAINER, built_tables
+from nasengine.space.language.arguments import Argument
 
 
 def strategy_schema(tables: Tables | None = None) -> Schema:
@@ -19,17 +22,15 @@ def strategy_schema(tables: Tables | None = None) -> Schema:
     tables = built_tables() if tables is None else tables
     text: Schema = {"type": "string"}
     properties: Schema = {
-        "name": {**text, "description": "of the strategy; without it, that of the file"},
-        "about": {**text, "description": "what the strategy does, for people"},
-        "source": {**text, "description": "who published it"},
-        "data": DATA.schema(),
+        **{key: form.schema() for key, form in TEXTS.items()},
+        "data": _with_defaults(DATA.schema(), DataSettings),
         "objectives": {
             "type": "object",
             "minProperties": 1,
             "additionalProperties": ObjectiveForm().schema(),
             "description": "what is wanted: name of a measurement or a cost -> maximize, minimize, or with bounds",
         },
-        "lag": LAG.schema(),
+        "lag": {**LAG.schema(), "default": DEFAULT_LAG},
         "phases": {
             "type": "array",
             "minItems": 1,
@@ -67,10 +68,26 @@ def _arguments(kind: str, tables: Tables) -> Schema:
     own = tuple(EVALUATOR) if kind == "evaluator" else ()
     rules = []
     for name, constructor in tables[kind].items():
-        settings = settings_of(kind, constructor)
-        then = {"propertyNames": {"enum": ["type", *own, *settings]}, "properties": _roles(settings)}
+        arguments = strategy_arguments(kind, constructor)
+        settings = [argument.name for argument in arguments]
+        texts = {argument.name: _text_of(argument) for argument in arguments}
+        components = {key: {**schema, **texts[key]} for key, schema in _roles(settings).items()}
+        then = {"propertyNames": {"enum": ["type", *own, *settings]}, "properties": {**texts, **components}}
         rules.append({"if": {"properties": {"type": {"const": name}}}, "then": then})
     return {"allOf": rules} if rules else {}
+
+
+def _text_of(argument: Argument) -> Schema:
+    default = {} if argument.required or argument.default is None else {"default": argument.default}
+    return {**described(argument.about), **default}
+
+
+def _with_defaults(schema: Schema, record: type[DataSettings | RetrainPhase]) -> Schema:
+    """The schema of a mapping, with the defaults of the record that it becomes."""
+    properties = schema["properties"]
+    given = {f.name: f.default for f in fields(record) if isinstance(f.default, (str, int, float))}
+    told = {key: {**value, "default": given[key]} if key in given else value for key, value in properties.items()}
+    return {**schema, "properties": told}
 
 
 def _roles(settings: Iterable[str]) -> Schema:
@@ -101,7 +118,7 @@ def _phase(kind: str, tables: Tables) -> Schema:
         return {**phase, "required": ["trainer"], "description": about}
     plain = settings_of("retrain trainer", tables["retrain trainer"][PLAIN_TRAINER])
     return {
-        **phase,
+        **_with_defaults(phase, RetrainPhase),
         "if": {"required": ["trainer"]},
         "else": {"propertyNames": {"enum": [*forms, *plain, *ROLES]}},
         "description": "what was found is trained to the end and tested; keys beside these are the trainer's",

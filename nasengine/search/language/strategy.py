@@ -16,8 +16,8 @@ from typing import Any
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.objectives import Constraint, Objective
 from nasengine.search.language.components import read_component, without
-from nasengine.search.language.forms import Reader, Tables, Word
-from nasengine.search.language.grammar import DATA, LAG, PHASES, ObjectiveForm, single_key
+from nasengine.search.language.forms import Reader, Tables
+from nasengine.search.language.grammar import DATA, LAG, PHASES, TEXTS, TOP, ObjectiveForm, single_key
 from nasengine.search.language.overrides import apply_overrides
 from nasengine.search.language.settings import (
     DEFAULT_LAG,
@@ -43,7 +43,6 @@ from nasengine.space.language.yaml import (
 )
 from nasengine.space.loading import find_file
 
-_TOP = ("name", "about", "source", "data", "objectives", "lag", "phases")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _TAKEN = ("best", "tensorboard")  # other things lie in RUN/ under these names
 
@@ -119,8 +118,8 @@ def _strategy(reader: Reader, root: YamlNode, file: YamlFile) -> Strategy | None
     top = reader.mapping(root, "", "the strategy")
     if top is None:
         return None
-    reader.unknown_keys(top, _TOP, "the strategy")
-    words = reader.fields(top, "", {"name": Word(), "about": Word(), "source": Word(), "data": DATA, "lag": LAG})
+    reader.unknown_keys(top, TOP, "the strategy")
+    words = reader.fields(top, "", {**TEXTS, "data": DATA, "lag": LAG})
     data = _data(reader, top.entries.get("data"), DataSettings(), words.pop("data", {}))
     objectives, constraints = _objectives(reader, top)
     entries = _phase_entries(reader, top)

@@ -60,6 +60,7 @@ def check_call(
     inferred: Collection[str] = (),
     own: Collection[str] = ("type",),
     let: Mapping[str, Node] = _NOTHING_SHARED,
+    has_places: bool = False,
 ) -> list[Problem]:
     """Compare a mapping with the parameters of a class or function. Calls below it are not looked into.
 
@@ -72,6 +73,7 @@ def check_call(
         inferred: parameters that may be written and are found out otherwise.
         own: keys of the mapping that are no arguments.
         let: entries that `{use: …}` in the mapping refers to.
+        has_places: whether one node may stand where a list of nodes is asked for, since the target says how many.
 
     Returns: unknown arguments (with the nearest name), missing ones, values of the wrong kind; no excerpts.
     """
@@ -89,7 +91,8 @@ def check_call(
             message = f"the argument {key!r} of {called} in {where} is set by the engine"
             problems.append(Problem(message, mark, "leave it out"))
         elif key in signature.names:
-            misfits = _misfits(value, signature.annotations.get(key, Any), let)
+            annotation = signature.annotations.get(key, Any)
+            misfits = _misfits(value, _or_one_node(annotation) if has_places else annotation, let)
             message = f"the argument {key!r} of {called} in {where} is"
             problems.extend(Problem(f"{message} {w.found}", w.mark, f"expected {w.expected}") for w in misfits)
         elif not signature.takes_any:
@@ -105,6 +108,13 @@ def check_call(
         for parameter in missing
     )
     return problems
+
+
+def _or_one_node(annotation: Any) -> Any:
+    """A list of nodes, or one of them; anything else as it is."""
+    items = get_args(annotation) if get_origin(annotation) in _LISTS else ()
+    takes_nodes = len(items) == 1 and describe_kind(items[0]) == "a node with a type"
+    return items[0] | annotation if takes_nodes else annotation
 
 
 def describe_kind(annotation: Any) -> str:
@@ -157,11 +167,12 @@ def _signature(target: Callable[..., object]) -> _Signature | None:
         names=tuple(p.name for p in named),
         required=tuple(p.name for p in named if p.default is p.empty),
         takes_any=any(p.kind is p.VAR_KEYWORD for p in parameters),
-        annotations=_annotations(target),
+        annotations=annotations_of(target),
     )
 
 
-def _annotations(target: Callable[..., object]) -> Mapping[str, Any]:
+def annotations_of(target: Callable[..., object]) -> Mapping[str, Any]:
+    """The annotations of what can be passed by name; empty where they cannot be told."""
     while isinstance(target, functools.partial):
         target = target.func
     function = target.__init__ if inspect.isclass(target) else target
