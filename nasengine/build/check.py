@@ -15,6 +15,7 @@ from nasengine.build.coverage import cover
 from nasengine.build.inference import INFERRED, infer
 from nasengine.build.module_call import NodeError
 from nasengine.build.network import task_of
+from nasengine.build.places import declares_places
 from nasengine.build.shapes import Shape, write_shape
 from nasengine.build.types import look_up_type
 from nasengine.errors import InputError, Mark, Problem
@@ -82,7 +83,9 @@ def _check_call(node: MapOf, name: str, path: str, space: SearchSpace) -> list[P
     except InputError as error:
         mark = node.entries["type"].mark
         return [Problem(f"{problem.message} (in {path})", mark, problem.expected) for problem in error.problems]
-    return check_call(node, target, where=path, name=name, inferred=INFERRED, let=space.tree.let)
+    return check_call(
+        node, target, where=path, name=name, inferred=INFERRED, let=space.tree.let, has_places=declares_places(target)
+    )
 
 
 def _below(node: Node, path: str) -> Iterator[tuple[Node, str]]:

@@ -10,7 +10,7 @@ without memory. There, and at the root, these arguments need not be written:
     width         as many as go in, where the constructor says None
 
 Modules in the arguments of any other network are built from what is written, since only that network knows
-what it will feed them.
+what it will feed them; unless it says so (`places`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from nasengine.build.module_call import ModuleCall, NodeError
+from nasengine.build.places import declared_places, default_of, fill_places
 from nasengine.build.shapes import Shape, output_shape, write_shape
 from nasengine.build.types import look_up_type, parameters
 from nasengine.errors import InputError
@@ -90,8 +92,15 @@ def make_explicit(call: Call, shape: Shape | None, task: Settings) -> ModuleCall
     """
     target = target_of(call)
     known = parameters(target)
-    given = {name: _value(value, f"{call.path}.{name}", task) for name, value in call.arguments.items()}
+    places = _places_of(call, target, shape, task)
+    given = {
+        name: _value(value, f"{call.path}.{name}", task) for name, value in call.arguments.items() if name not in places
+    }
     draft = _draft(call, target, given)
+    for name in [name for name in call.arguments if name in places]:
+        given[name] = fill_places(
+            call.arguments[name], name, places[name], draft, call.argument_marks.get(name), partial(infer, task=task)
+        )
     unknown = [name for name in given if name not in known.named and not known.takes_any]
     if unknown:
         raise draft.fail(f"has no argument {', '.join(map(repr, unknown))}", f"it takes {', '.join(known.named)}")
@@ -111,6 +120,19 @@ def make_explicit(call: Call, shape: Shape | None, task: Settings) -> ModuleCall
             explicit[name] = explicit["in_channels"]
     explicit.update({name: value for name, value in given.items() if name not in explicit})
     return ModuleCall(target, call.type, explicit, call.path, call.mark)
+
+
+def _places_of(call: Call, target: type[nn.Module], shape: Shape | None, task: Settings) -> Mapping[str, Any]:
+    """What a network that is no composition says it feeds the modules in its arguments."""
+    draft = _draft(call, target, {})
+
+    def argument(name: str) -> Any:
+        if name in call.arguments:
+            return _value(call.arguments[name], f"{call.path}.{name}", task)
+        inferred = _infer_argument(name, draft, shape, task) if name in INFERRED else None
+        return default_of(draft, name) if inferred is None else inferred
+
+    return declared_places(draft, shape, argument)
 
 
 def _infer_argument(name: str, draft: ModuleCall, shape: Shape | None, task: Settings) -> Any:

@@ -18,6 +18,7 @@ from nasengine.networks.blocks.pooling import AveragePool, GlobalAveragePool, Ma
 from nasengine.networks.blocks.residual_block import BasicBlock, Bottleneck
 from nasengine.networks.blocks.simple import Dropout, Flatten, Identity, Subsample, Zero
 from nasengine.networks.composition import Cell, Parallel, Residual, Sequential
+from nasengine.networks.nas_bench_201_network import NasBench201Network
 from nasengine.networks.residual_network import ResidualNetwork
 
 NETWORK_TYPES: dict[str, type[nn.Module]] = {
@@ -26,6 +27,7 @@ NETWORK_TYPES: dict[str, type[nn.Module]] = {
     "residual": Residual,
     "cell": Cell,
     "residual_network": ResidualNetwork,
+    "nas_bench_201_network": NasBench201Network,
     "conv": Conv,
     "conv_norm_activation": ConvNormActivation,
     "relu_conv_norm": ReluConvNorm,

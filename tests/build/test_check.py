@@ -185,7 +185,6 @@ def test_spaces_of_networks_that_do_not_exist_yet_are_reported_by_type(repositor
         ("mobilenet_v2_tunas", "mobilenet_v2"),
         ("vit_resnas_tiny", "vit_resnas"),
         ("quantnas_basic", "quantnas_basic"),
-        ("nas_bench_201", "nas_bench_201_network"),
     ):
         (path,) = repository.glob(f"tests/**/{name}.yaml")
         messages = [problem.message for problem in check_space(load_space(path))]

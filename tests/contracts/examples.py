@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "zero": (MAP, "{type: parallel, join: add, branches: [{type: zero}, {type: identity}]}"),
     "linear_head": (VECTOR, "{type: linear_head, hidden: 6, dropout: 0.1}"),
     "residual_network": (ROOT, "{type: residual_network, stem_width: 8, widths: [8, 12], downsample_at: [2]}"),
+    "nas_bench_201_network": (ROOT, "{type: nas_bench_201_network, width: 4, cells_per_stage: 1, cell: {type: conv}}"),
 }  # fmt: skip
 
 SPACE = """

@@ -22,6 +22,7 @@ EXPECTED = {
     "mobile_cnn_cifar",
     "inception_like",
     "inception_like_224",
+    "nas_bench_201",
 }
 LARGEST_RUN = 6e7  # MACs that a test may compute on a CPU; larger networks run without memory
 
@@ -88,7 +89,8 @@ def test_random_architectures_build_and_run_forward_and_backward(space):
         scores = network(example_input(space, architecture, batch=2, device=device))
         assert scores.shape == (2, space.task.settings["classes"])
         torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1], device=device)).backward()
-        assert all(parameter.grad is not None for parameter in network.parameters())
+        untrained = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+        assert all(".edges." in name for name in untrained), "only what a cell leaves unused may have no gradient"
         if small:
             assert torch.isfinite(scores).all()
 
