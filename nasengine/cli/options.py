@@ -15,6 +15,12 @@ from nasengine.errors import InputError, Problem
 SpaceName = Annotated[str, typer.Argument(metavar="SPACE", help="A YAML file, or the name of a shipped space.")]
 StrategyName = Annotated[str, typer.Argument(metavar="STRATEGY", help="A YAML file, or a shipped strategy's name.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="How many processes; one for each core, or all that a named cluster has.")
+]
+Address = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster; auto for the one on this machine.")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON for scripts: one object a line.")]
 Plugins = Annotated[
     list[str] | None,

@@ -13,7 +13,17 @@ import typer
 from nasengine.cli.checking import surely
 from nasengine.cli.console import complain, emit, say
 from nasengine.cli.guard import FAILED, INTERRUPTED, guarded
-from nasengine.cli.options import Json, Plugins, RunFolder, Settings, SpaceName, StrategyName, load_plugin_modules
+from nasengine.cli.options import (
+    Address,
+    Json,
+    Plugins,
+    RunFolder,
+    Settings,
+    SpaceName,
+    StrategyName,
+    Workers,
+    load_plugin_modules,
+)
 from nasengine.errors import InputError, NotARunError, Problem, RunError
 
 
@@ -33,10 +43,16 @@ def search(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1; auto takes a GPU if there is one.")] = "auto",
     executor: Annotated[
         str | None,
-        typer.Option(help="in_process, or local: worker processes (with --workers above 1 or --trial-time)."),
+        typer.Option(
+            help="in_process; local: worker processes (with --workers above 1 or --trial-time); ray: on a cluster."
+        ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="How many processes; one for each core.")] = None,
-    trial_time: Annotated[str | None, typer.Option(metavar="10m", help="Longest a trial may take (local).")] = None,
+    workers: Workers = None,
+    trial_time: Annotated[
+        str | None, typer.Option(metavar="10m", help="Longest a trial may take (local, ray).")
+    ] = None,
+    address: Address = None,
+    gpus: Annotated[float, typer.Option(min=0, help="Of each worker on a cluster; 0.5 puts two on a GPU.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Of torch in each process; figures depend on it.")] = 1,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="On a GPU: repeat bit for bit.")] = False,
     settings: Settings = None,
@@ -52,6 +68,7 @@ def search(
     nasengine search quickstart random_search
     nasengine search quickstart regularized_evolution --trials 50 --workers 4 --time 1h
     nasengine search pooling_resnet20 exhaustive --data cifar10 --data-dir DIR --device cuda
+    nasengine search quickstart random_search --executor ray --address auto --gpus 0.5
     nasengine search my_space.yaml my_strategy.yaml --plugin my_blocks --set search.population=50
     """
     check_short_options(epochs=epochs, time=time, trial_time=trial_time)
@@ -72,9 +89,11 @@ def search(
             epochs=epochs,
             time=time,
             device=device,
-            executor=executor or ("local" if (workers or 1) > 1 or trial_time else "in_process"),
+            executor=executor or executor_of(workers, trial_time, on_cluster=bool(address or gpus)),
             workers=workers,
             trial_time=trial_time,
+            address=address,
+            gpus=gpus,
             threads=threads,
             deterministic=deterministic,
             set=settings or (),
@@ -86,19 +105,44 @@ def search(
 
 
 @guarded
-def resume(run: RunFolder, as_json: Json = False) -> None:
+def resume(
+    run: RunFolder,
+    executor: Annotated[
+        str | None, typer.Option(help="in_process, local or ray, for the rest of the run; else as it was begun.")
+    ] = None,
+    workers: Workers = None,
+    address: Address = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="Of each worker on a cluster.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder where the data set lies now.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Go on with a run, as if nothing had happened.
 
     After a crash, a kill or Ctrl-C: trials and trainings that are done are not done again, and the trials that
-    follow are those that would have followed.
+    follow are those that would have followed, wherever they are measured.
 
     \b
     nasengine resume runs/quickstart-random_search-1
+    nasengine resume RUN --executor ray --address auto
     """
     load_plugin_modules(None)
     import nasengine as nas
 
-    conduct(lambda on_event: nas.resume(run, on_event=on_event), as_json=as_json)
+    def begin(on_event: Callable[[Any], None]) -> Any:
+        return nas.resume(
+            run, executor=executor, workers=workers, address=address, gpus=gpus, data_dir=data_dir, on_event=on_event
+        )
+
+    conduct(begin, as_json=as_json)
+
+
+def executor_of(workers: int | None, trial_time: str | None, *, on_cluster: bool) -> str:
+    """The executor that the other options call for."""
+    if on_cluster:
+        return "ray"
+    return "local" if (workers or 1) > 1 or trial_time else "in_process"
 
 
 def check_short_options(*, epochs: float | None, time: str | None, trial_time: str | None) -> None:

@@ -8,11 +8,15 @@ Shapes:  N images   C channels   H, W height and width
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -119,6 +123,35 @@ class Dataset:
         if problems:
             raise InputError(problems)
 
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Dataset:
+        """What `arrays` made, without copying an image; arrays that must not be written to will do."""
+        return cls(
+            name=str(arrays["name"]),
+            train_images=_tensor(arrays["train_images"]),
+            train_labels=_tensor(arrays["train_labels"]),
+            test_images=_tensor(arrays["test_images"]),
+            test_labels=_tensor(arrays["test_labels"]),
+            mean=tuple(arrays["mean"].tolist()),
+            std=tuple(arrays["std"].tolist()),
+            class_names=tuple(arrays["class_names"].tolist()),
+            about=str(arrays["about"]),
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as plain arrays, which processes can share; the images are not copied."""
+        return {
+            "name": np.array(self.name),
+            "train_images": self.train_images.numpy(),
+            "train_labels": self.train_labels.numpy(),
+            "test_images": self.test_images.numpy(),
+            "test_labels": self.test_labels.numpy(),
+            "mean": np.array(self.mean, dtype=np.float64),
+            "std": np.array(self.std, dtype=np.float64),
+            "class_names": np.array(self.class_names),
+            "about": np.array(self.about),
+        }
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of an image."""
@@ -136,6 +169,13 @@ class Dataset:
     @property
     def test(self) -> Part:
         return Part(self.test_images, self.test_labels, self.mean, self.std)
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    """The array as a tensor on the same memory. Nothing here writes to images or labels, so it may be read-only."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array)
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

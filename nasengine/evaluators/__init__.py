@@ -7,7 +7,7 @@ line in `tables.py`.
 from __future__ import annotations
 
 from nasengine.evaluators.evaluator import Evaluator, EvaluatorInputs, EvaluatorSettings
-from nasengine.evaluators.plan import load_materials, make_evaluator, make_task
+from nasengine.evaluators.plan import load_materials, make_evaluator, make_task, shared_arrays
 from nasengine.evaluators.plugins import PLUGIN_KINDS, load_plugins
 from nasengine.evaluators.retraining import Retrained, retrain
 from nasengine.evaluators.standalone import Standalone, StandaloneEvaluator
@@ -27,4 +27,5 @@ __all__ = [
     "make_evaluator",
     "make_task",
     "retrain",
+    "shared_arrays",
 ]

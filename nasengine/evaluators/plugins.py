@@ -26,7 +26,9 @@ PLUGIN_KINDS: dict[str, PluginKind] = {
     "algorithm": PluginKind(ALGORITHMS, "a class with the methods ask and tell", ("ask", "tell")),
     "evaluator": PluginKind(EVALUATORS, "settings with the method evaluator", ("evaluator",)),
     "executor": PluginKind(
-        EXECUTORS, "a class with submit, results and has_workers", ("submit", "results", "has_workers")
+        EXECUTORS,
+        "a class with submit, results, has_workers and is_cluster",
+        ("submit", "results", "has_workers", "is_cluster"),
     ),
     "dataset": PluginKind(DATASETS, "a function DataRequest -> Dataset"),
     "task": PluginKind(TASKS, "a class with the methods loss and measure", ("loss", "measure")),

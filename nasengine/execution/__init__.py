@@ -1,6 +1,6 @@
 """Placing jobs: in this process or in a pool of local ones. Knows no algorithm and no kind of evaluator."""
 
-from nasengine.execution.executor import EvaluatesJobs, Executor, ExecutorType, MakeEvaluator
+from nasengine.execution.executor import EvaluatesJobs, Executor, ExecutorType, MakeEvaluator, Share, on_cluster
 from nasengine.execution.in_process import InProcess
 from nasengine.execution.local_pool import LocalPool, leave_if_importing_main
 
@@ -17,5 +17,7 @@ __all__ = [
     "InProcess",
     "LocalPool",
     "MakeEvaluator",
+    "Share",
     "leave_if_importing_main",
+    "on_cluster",
 ]

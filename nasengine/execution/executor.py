@@ -1,6 +1,6 @@
 """What an executor promises, and how one job is measured so that nothing it does can end the search.
 
-An executor makes its evaluator where it runs, by calling a picklable function without arguments. Whatever
+An executor makes its evaluator where it runs, by calling a picklable function. Whatever
 goes wrong inside one job ends as a failed Result of that job with a one-line reason and, in its details, the
 traceback. What goes wrong in making the evaluator is everybody's problem and is raised.
 """
@@ -11,10 +11,12 @@ import math
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
+
+from numpy.typing import NDArray
 
 from nasengine.errors import NasEngineError
 from nasengine.records import STATUSES, Job, Result
@@ -26,7 +28,9 @@ class EvaluatesJobs(Protocol):
     def evaluate(self, jobs: Sequence[Job]) -> Iterator[Result]: ...
 
 
-MakeEvaluator: TypeAlias = Callable[[], EvaluatesJobs]
+# Called without arguments, or with `arrays=` by a cluster that was given something to share.
+MakeEvaluator: TypeAlias = Callable[..., EvaluatesJobs]
+Share: TypeAlias = Callable[[], Mapping[str, NDArray[Any]]]
 
 
 @runtime_checkable
@@ -66,7 +70,8 @@ class ExecutorType(Protocol):
     """What an entry of `EXECUTORS` is: it makes an executor from the settings of a run.
 
     `has_workers`: jobs run in processes of their own, so that there may be several and each can be stopped. One that
-    has none is called with one worker and without a time limit only.
+    has none is called with one worker and without a time limit only. `is_cluster`: the workers may be on other
+    machines; such a one is called as a `ClusterType`.
 
     Args:
         make: makes the evaluator where the jobs run.
@@ -79,10 +84,43 @@ class ExecutorType(Protocol):
     """
 
     has_workers: bool
+    is_cluster: bool
 
     def __call__(
         self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1
     ) -> Executor: ...
+
+
+class ClusterType(ExecutorType, Protocol):
+    """An executor whose workers may be on several machines.
+
+    `check_installed` raises an InputError where the library that it is built on is missing.
+
+    Args:
+        address: of the cluster to join; None: one of its own on this machine.
+        gpus: that each worker is given; a part of one is shared with other workers.
+        share: arrays that every worker needs. Called once, here; each machine receives them once, and the workers call
+            `make(arrays=…)` with arrays that must not be written to. None: they call `make()`.
+    """
+
+    def check_installed(self) -> None: ...
+
+    def __call__(
+        self,
+        make: MakeEvaluator,
+        *,
+        workers: int = 1,
+        timeout_s: float | None = None,
+        threads: int = 1,
+        address: str | None = None,
+        gpus: float = 0,
+        share: Share | None = None,
+    ) -> Executor: ...
+
+
+def on_cluster(kind: ExecutorType) -> TypeGuard[ClusterType]:
+    """Whether an executor takes the arguments of a cluster."""
+    return kind.is_cluster
 
 
 def measure(evaluator: EvaluatesJobs, jobs: Sequence[Job]) -> Iterator[Result]:

@@ -31,6 +31,7 @@ class InProcess:
     """
 
     has_workers: ClassVar[bool] = False
+    is_cluster: ClassVar[bool] = False
 
     def __init__(
         self,

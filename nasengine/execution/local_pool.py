@@ -42,6 +42,7 @@ class LocalPool:
     """
 
     has_workers: ClassVar[bool] = True
+    is_cluster: ClassVar[bool] = False
 
     def __init__(
         self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1

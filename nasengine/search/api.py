@@ -18,11 +18,11 @@ from nasengine.search.language.settings import RetrainPhase, SearchPhase, Strate
 from nasengine.search.language.strategy import strategy_from_mapping
 from nasengine.search.new_run import new_run_settings
 from nasengine.search.phases import fixed_threads, header, run_phases
+from nasengine.search.placement import moved, place
 from nasengine.search.retraining import retrain as run_retrain
 from nasengine.search.run_file import RunSettings, write_run_file
 from nasengine.search.run_view import Found, Run
 from nasengine.space import SearchSpace
-from nasengine.training import choose_device
 
 __all__ = ["Found", "Run", "export", "open_run", "resume", "retrain", "search"]
 
@@ -44,6 +44,8 @@ def search(
     executor: str = "in_process",
     workers: int | None = None,
     trial_time: str | float | None = None,
+    address: str | None = None,
+    gpus: float = 0,
     threads: int = 1,
     deterministic: bool = False,
     set: Iterable[str] = (),
@@ -62,9 +64,13 @@ def search(
         epochs: how long each of them is trained.
         time: how long the search may take: "2h", "90m", or seconds.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1".
-        executor: "in_process", or "local": worker processes on this machine, so that a trial can crash alone.
-        workers: how many, for the local executor; without it one for each core.
-        trial_time: longest that one trial may take (local executor).
+        executor: "in_process"; "local": worker processes on this machine, so that a trial can crash alone; "ray":
+            workers on a cluster.
+        workers: how many; without it one for each core, or as many as a named cluster has room for.
+        trial_time: longest that one trial may take (not in process).
+        address: of the Ray cluster: "auto" (the one on this machine) or HOST:PORT; without it a cluster of its own on
+            this machine.
+        gpus: that each worker on a cluster is given; 0.5 puts two on a GPU. The device "auto" is then a GPU.
         threads: of torch in each process that measures; runs with the same number give the same figures on a CPU.
         deterministic: on a GPU, use only kernels that repeat bit for bit (slower).
         set: other settings of the strategy: "search.population=50".
@@ -93,6 +99,8 @@ def search(
         executor=executor,
         workers=workers,
         trial_time=trial_time,
+        address=address,
+        gpus=gpus,
         threads=threads,
         deterministic=deterministic,
         set=set,
@@ -103,21 +111,36 @@ def search(
     return _go(folder, settings, on_event)
 
 
-def resume(folder: str | Path, *, on_event: OnEvent | None = None) -> Run:
+def resume(
+    folder: str | Path,
+    *,
+    executor: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus: float | None = None,
+    data_dir: str | Path | None = None,
+    on_event: OnEvent | None = None,
+) -> Run:
     """Go on with a run after an interruption, a crash or a kill, as if nothing had happened.
 
     Phases, trials and trainings that are done are not done again; a run that is done stays as it is.
 
+    Args:
+        folder: of the run.
+        executor, workers, address, gpus: where the rest of it is measured, as in `search`; without them where the run
+            was begun. The trials are the same everywhere.
+        data_dir: where the data set lies now.
+        on_event: as in `search`.
+
     Raises:
         RunError: the folder is no run, is being written by another process, or is damaged.
-        InputError: its data set or a plug-in is missing, or its device.
+        InputError: its data set or a plug-in is missing, or its device; or an executor that cannot do what is asked.
         KeyboardInterrupt: after Ctrl-C; calling again goes on.
     """
     leave_if_importing_main()
     run = Run(folder)
-    settings = run.settings
-    choose_device(settings.device)
-    return _go(run.folder, settings, on_event)
+    settings = place(run.settings, executor=executor, workers=workers, address=address, gpus=gpus)
+    return _go(run.folder, moved(settings, data_dir), on_event)
 
 
 def open_run(folder: str | Path) -> Run:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
+from nasengine.errors import InputError, Problem
 from nasengine.evaluators import load_plugins, retrain
 from nasengine.records import Job, Result
+from nasengine.search.run_file import NAME as RUN_FILE
 from nasengine.training import EpochRecord
 
 CHECKPOINTS = 50  # about so many in a training
@@ -38,11 +43,26 @@ class FinalTraining:
     Args:
         plan: see there.
         on_epoch: called with the training's name after each of its epochs.
+        arrays: the data set, where the executor shares it.
+
+    Raises:
+        InputError: this machine does not see the run's folder, in which the weights are to be left.
     """
 
-    def __init__(self, plan: TrainingPlan, on_epoch: OnEpoch | None = None) -> None:
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        on_epoch: OnEpoch | None = None,
+        arrays: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
         load_plugins(plan.plan.get("plugins", ()))
-        self.plan, self.on_epoch = plan, on_epoch
+        run = Path(plan.folder).parent
+        if not (run / RUN_FILE).is_file():
+            found = f"the machine {platform.node()}, where a worker runs, does not see the run's folder {run}"
+            raise InputError(
+                Problem(found, expected="expected --run in a folder that every machine of the cluster sees")
+            )
+        self.plan, self.on_epoch, self.arrays = plan, on_epoch, arrays
 
     def evaluate(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Train and test each; a training that finished before is read, one that was interrupted goes on."""
@@ -63,6 +83,7 @@ class FinalTraining:
             start=None if start is None else Path(start),
             checkpoint_every=max(1, round(job.budget.get("epochs", 1) / CHECKPOINTS)),
             on_epoch=on_epoch,
+            arrays=self.arrays,
         )
         measured = {f"validation_{metric}": value for metric, value in done.validation.items()}
         measured |= {f"test_{metric}": value for metric, value in done.test.items()}
@@ -74,6 +95,8 @@ class FinalTraining:
         return Result(job.trial, "completed", measured, details=details)
 
 
-def make_final_training(plan: TrainingPlan, on_epoch: OnEpoch | None = None) -> FinalTraining:
+def make_final_training(
+    plan: TrainingPlan, on_epoch: OnEpoch | None = None, arrays: Mapping[str, NDArray[Any]] | None = None
+) -> FinalTraining:
     """What an executor calls where the trainings run."""
-    return FinalTraining(plan, on_epoch)
+    return FinalTraining(plan, on_epoch, arrays)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from nasengine.data import DEFAULT_DATASET, Dataset, load_data
-from nasengine.errors import InputError, Problem, nearest, one_of
+from nasengine.errors import InputError, Problem
 from nasengine.evaluators import load_plugins, make_evaluator, make_task
 from nasengine.evaluators.plan import largest_input
-from nasengine.execution import EXECUTORS
 from nasengine.registry import folders_of
 from nasengine.search.fitting import check_fit
 from nasengine.search.language.budgets import seconds
 from nasengine.search.language.settings import Phase, SearchPhase, Strategy
 from nasengine.search.language.strategy import load_strategy, strategy_from_mapping
 from nasengine.search.needs import needs_data, settings_of_evaluator
+from nasengine.search.placement import place
 from nasengine.search.run_file import RunSettings, environment
 from nasengine.search.searching import evaluation_plan
 from nasengine.space import SearchSpace, load_space
-from nasengine.training import choose_device
 
 
 def new_run_settings(
@@ -40,6 +38,8 @@ def new_run_settings(
     executor: str = "in_process",
     workers: int | None = None,
     trial_time: str | float | None = None,
+    address: str | None = None,
+    gpus: float = 0,
     threads: int = 1,
     deterministic: bool = False,
     set: Iterable[str] = (),
@@ -53,8 +53,7 @@ def new_run_settings(
     load_plugins(plugins)
     space = space if isinstance(space, SearchSpace) else load_space(space)
     strategy = _strategy(strategy, tuple(set), trials=trials, epochs=epochs, time=time)
-    chosen = str(choose_device(device))
-    _check_numbers(seed=seed, threads=threads, executor=executor, workers=workers, trial_time=trial_time)
+    _check_numbers(seed=seed, threads=threads)
     folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
     settings = RunSettings(
         space=space,
@@ -62,15 +61,20 @@ def new_run_settings(
         data=data or strategy.data.name or DEFAULT_DATASET,
         data_folder=folder,
         seed=seed,
-        device=chosen,
-        executor=executor,
-        workers=workers or (available_cores() if EXECUTORS[executor].has_workers else 1),
-        trial_seconds=None if trial_time is None else seconds(trial_time),
         deterministic=deterministic,
         threads=threads,
         plugins=plugins,
         plugin_folders=folders_of(plugins),
         environment=environment(sys.argv),
+    )
+    settings = place(
+        settings,
+        executor=executor,
+        workers=workers,
+        address=address,
+        gpus=gpus,
+        trial_time=trial_time,
+        device=device,
     )
     check_fit(settings)
     settings = make_evaluators(settings)
@@ -142,11 +146,6 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _strategy(
     strategy: Strategy | str | Path,
     overrides: tuple[str, ...],
@@ -174,25 +173,11 @@ def _strategy(
     return load_strategy(strategy, overrides=overrides)
 
 
-def _check_numbers(
-    *, seed: int, threads: int, executor: str, workers: int | None, trial_time: str | float | None
-) -> None:
+def _check_numbers(*, seed: int, threads: int) -> None:
     problems = []
     if seed < 0:
         problems.append(Problem(f"the seed is {seed}", expected="expected a whole number of at least 0"))
     if threads < 1:
         problems.append(Problem(f"threads is {threads}", expected="expected at least 1"))
-    if executor not in EXECUTORS:
-        expected = f"expected {one_of(EXECUTORS)}{nearest(executor, EXECUTORS)}"
-        problems.append(Problem(f"unknown executor {executor!r}", expected=expected))
-    elif not EXECUTORS[executor].has_workers:
-        others = f"expected the executor {' or '.join(name for name, kind in EXECUTORS.items() if kind.has_workers)}"
-        if workers is not None and workers > 1:
-            problems.append(Problem(f"{workers} workers, but the executor {executor} has none", expected=others))
-        if trial_time is not None:
-            found = f"a time limit for a trial, but the executor {executor} cannot stop one"
-            problems.append(Problem(found, expected=others))
-    if workers is not None and workers < 1:
-        problems.append(Problem(f"workers is {workers}", expected="expected at least 1"))
     if problems:
         raise InputError(problems)

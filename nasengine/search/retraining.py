@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from nasengine.errors import RunError
-from nasengine.execution import EXECUTORS, Executor, InProcess
+from nasengine.evaluators import shared_arrays
+from nasengine.execution import EXECUTORS, Executor, InProcess, on_cluster
 from nasengine.records import Architecture, Job, Result
 from nasengine.registry import look_up
 from nasengine.runs import Journal
@@ -24,7 +25,7 @@ from nasengine.search.final_training import TrainingPlan, make_final_training
 from nasengine.search.language.settings import Phase, RetrainPhase, SearchPhase
 from nasengine.search.retrained import RESULTS, WEIGHTS, Retrained, append_result, read_results, summary
 from nasengine.search.run_file import RunSettings
-from nasengine.search.searching import RANKING, evaluation_plan, read_ranking
+from nasengine.search.searching import RANKING, evaluation_plan, make_executor, read_ranking
 from nasengine.training import EpochRecord
 
 
@@ -130,7 +131,7 @@ def trainings(
                 network=phase.network,
                 folder=run,
             )
-            yield record, None if start is None else str(start)
+            yield record, None if start is None else str(start.resolve())
 
 
 def training_seed(seed: int, repeat: int) -> int:
@@ -143,7 +144,7 @@ def training_plan(
 ) -> TrainingPlan:
     """What the processes that train need to know."""
     plan = evaluation_plan(settings, phase, phase.trainer.plain())
-    return TrainingPlan(plan, str(run / phase.name), tuple(names), tuple(starts))
+    return TrainingPlan(plan, str((run / phase.name).resolve()), tuple(names), tuple(starts))
 
 
 def start_weights(run: Path, origin: str) -> Path:
@@ -211,10 +212,11 @@ def _continued(folder: Path) -> list[Chosen]:
 
 
 def _executor(settings: RunSettings, phase: RetrainPhase, plan: TrainingPlan, on_event: OnEvent) -> Executor:
-    workers = min(settings.workers, len(plan.names))
-    if workers > 1:
-        make = functools.partial(make_final_training, plan)
-        return look_up(EXECUTORS, settings.executor, "executor")(make, workers=workers, threads=settings.threads)
+    workers = min(settings.workers or len(plan.names), len(plan.names))
+    if workers > 1 or on_cluster(look_up(EXECUTORS, settings.executor, "executor")):
+        placed = replace(settings, workers=workers, trial_seconds=None)
+        share = functools.partial(shared_arrays, plan.plan)
+        return make_executor(placed, functools.partial(make_final_training, plan), share)
 
     def on_epoch(name: str, record: EpochRecord) -> None:
         measured = {"loss": record.loss, "rate": record.rate}

@@ -52,11 +52,14 @@ class RunSettings:
         pixels: what was found out about its images: shape, mean, std, class_names, about.
         seed: of every draw.
         device: "cpu", "cuda", "cuda:1": decided when the run began.
-        executor: "in_process" or "local"; `workers` how many processes of the latter.
-        trial_seconds: longest a trial may take (local executor only); None: as long as it takes.
+        executor: "in_process", "local" or "ray"; `workers` how many processes of the others, 0: as many as the cluster
+            has room for.
+        trial_seconds: longest a trial may take (not in process); None: as long as it takes.
         deterministic: on a GPU, only kernels that repeat bit for bit.
         threads: of torch in every process that measures; gradients depend on it.
         plugins: Python modules that the space or the strategy needs; `plugin_folders` where they were found.
+        address: of the cluster that the executor joins; None: it starts its own, if it is one for clusters.
+        gpus: that each worker on a cluster is given.
         environment: for people.
     """
 
@@ -74,6 +77,8 @@ class RunSettings:
     threads: int = 1
     plugins: tuple[str, ...] = ()
     plugin_folders: tuple[str, ...] = ()
+    address: str | None = None
+    gpus: float = 0.0
     environment: Environment = Environment()
 
     def plain(self) -> dict[str, Any]:
@@ -88,6 +93,8 @@ class RunSettings:
             "device": self.device,
             "executor": self.executor,
             "workers": self.workers,
+            "address": self.address,
+            "gpus": self.gpus,
             "trial_seconds": self.trial_seconds,
             "deterministic": self.deterministic,
             "threads": self.threads,
@@ -147,6 +154,8 @@ def settings_of_run(folder: Path | str) -> RunSettings:
             threads=content["threads"],
             plugins=tuple(content["plugins"]),
             plugin_folders=tuple(content.get("plugin_folders") or ()),
+            address=content.get("address"),
+            gpus=float(content.get("gpus") or 0.0),
             environment=Environment(
                 content["command"], content["began"], content["git_commit"] or "", content["versions"]
             ),

@@ -14,7 +14,7 @@ import numpy as np
 
 from nasengine.costs.pricing import Pricer
 from nasengine.errors import BuildError, InputError
-from nasengine.evaluators import make_evaluator
+from nasengine.evaluators import make_evaluator, shared_arrays
 from nasengine.execution import EXECUTORS, Executor, MakeEvaluator, Share, on_cluster
 from nasengine.objectives import Constraint, Objective, ParetoFront, losses, rank_trials
 from nasengine.records import Architecture, Trial, canonical_json
@@ -53,12 +53,15 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
     domain = make_domain(settings.space, phase, constraints)
     algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed, constraints)
     assert phase.evaluator is not None, "only algorithms that are not built yet do without"
-    make = functools.partial(make_evaluator, evaluation_plan(settings, phase, phase.evaluator.component.plain()))
+    plan = evaluation_plan(settings, phase, phase.evaluator.component.plain())
+    make = functools.partial(make_evaluator, plan)
+    needs = settings_of_evaluator(phase)
+    share = functools.partial(shared_arrays, plan) if needs is not None and needs.needs_data else None
     limits = phase.budget.amounts if phase.budget else {}
     trials = limits.get("trials")
     on_event(PhaseStarted(phase.name, phase.kind))
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(make_executor(settings, make))
+        executor = stack.enter_context(make_executor(settings, make, share))
         watch = stack.enter_context(_Watch(run, phase.name, strategy.objectives, journal, on_event))
         outcome = run_search(
             algorithm,
