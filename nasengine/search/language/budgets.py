@@ -85,7 +85,7 @@ class BudgetForm:
                 "required": ["per_model"],
                 "additionalProperties": False,
             }
-            return {"anyOf": [plain, each]}
+            return {"anyOf": [plain, each], **described(UNITS[unit].about)}
 
         return {
             "type": "object",

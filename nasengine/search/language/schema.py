@@ -111,12 +111,13 @@ def _phase(kind: str, tables: Tables) -> Schema:
             "additionalProperties": False,
             "description": "candidates asked for, measured and told",
         }
-    trainer: Schema = {"$ref": f"#/$defs/{kind}_trainer"}
+    trainer: Schema = {"$ref": f"#/$defs/{kind}_trainer", "description": "what trains; keys that are not here are its"}
     phase: Schema = {"type": "object", "properties": {**properties, "trainer": trainer, **_roles(ROLES)}}
     if kind == "prepare":
         about = "something trained or measured before the search; keys beside these are the trainer's"
         return {**phase, "required": ["trainer"], "description": about}
     plain = settings_of("retrain trainer", tables["retrain trainer"][PLAIN_TRAINER])
+    trainer["default"] = PLAIN_TRAINER
     return {
         **_with_defaults(phase, RetrainPhase),
         "if": {"required": ["trainer"]},

@@ -82,6 +82,12 @@ def _closed(keys: Keys, values: Schema) -> Schema:
     return {**schema, "required": list(keys.required), "additionalProperties": False}
 
 
+def _others(keys: Keys, value: Schema) -> Schema:
+    """What may stand behind any other key, with what the table says of it."""
+    assert keys.others, f"the table knows no other keys of {keys.about}"
+    return {**value, "description": keys.others}
+
+
 def _described(keys: Keys, values: Schema) -> Schema:
     """What may stand behind each key, with what the table says of it."""
     return {name: {**value, **_meaning(keys.table[name])} for name, value in values.items()}
@@ -142,7 +148,7 @@ def _call(types: Sequence[str]) -> Schema:
         "type": "object",
         "description": CALL.about,
         "properties": _described(CALL, {"type": {**_WORD, **offered}}),
-        "additionalProperties": _ref("node"),
+        "additionalProperties": _others(CALL, _ref("node")),
         "propertyNames": {"pattern": r"^[^.\s]+$"},
         "if": {"properties": {"type": {"const": "cell"}}, "required": ["type"]},
         "then": _ref("cell"),
@@ -233,7 +239,7 @@ def _sections() -> Schema:
         "order": _closed(ORDER, {"order": _or_use({**paths, "minItems": 2}), "is": _or_use({"enum": list(ORDERS)})}),
         "sum": {**_closed(SUM, {"sum": _or_use(paths), **bounds}), **some_end},
         "known": {"type": "object", "additionalProperties": _ref("known_architecture")},
-        "known_architecture": {**known, "additionalProperties": number},
+        "known_architecture": {**known, "additionalProperties": _others(KNOWN, number)},
         "proxy": _proxy(),
         "branch": _closed(BRANCH, {"input": _words(INPUTS), "operations": _series(OPERATIONS)}),
     }
@@ -248,7 +254,7 @@ def _task() -> Schema:
         "prefixItems": [_or_use(size), _ref("count"), _or_use(size, {"const": "same"})],
     }
     task = _closed(TASK, {"kind": _or_use(_NAME), "input": _or_use(shape)})
-    return {**task, "additionalProperties": _or_use(_SCALAR)}
+    return {**task, "additionalProperties": _others(TASK, _or_use(_SCALAR))}
 
 
 def _rule() -> Schema:
