@@ -35,7 +35,10 @@ class Algorithm(ABC):
 
     @abstractmethod
     def ask(self, trial_number: int) -> Candidate | None:
-        """The candidate of this trial; None if there is nothing left to propose, now or later."""
+        """The candidate of this trial; None if there is nothing left to propose, now or later.
+
+        A scheduler's None may be for now: it is told of more trials while some are out, and asked again.
+        """
 
     def tell(self, trial: Trial) -> None:  # noqa: B027 (an algorithm need not learn)
         """Learn from a trial. The default learns nothing."""

@@ -2,7 +2,8 @@
 
 The lag rule. Before trial k is asked the algorithm has been told exactly the trials 0 … k - lag, in that order;
 what is left is told at the end. So what it sees, and with it every trial, depends on the seed and the lag
-alone, not on which of two workers was faster, on the executor or on how often the process was killed.
+alone, not on which of two workers was faster, on the executor or on how often the process was killed. A scheduler that
+has nothing to propose on that knowledge is told of one more trial after the other, until it has or all are told.
 
 Budgets. A candidate may name its own budget; measured under a part of a longer one it ends as "stopped". A trial that
 resumes an earlier one has the seed of the first trial of its chain, and so repeats, from scratch, what that one did.
@@ -23,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nasengine.algorithms.algorithm import Algorithm
+from nasengine.algorithms.schedulers import Scheduler
 from nasengine.errors import RunError
 from nasengine.execution.executor import Executor, failure
 from nasengine.objectives import Constraint, Objective
@@ -155,6 +157,7 @@ class _Search:
     outcomes: dict[int, Trial] = field(default_factory=dict)
     told: int = 0
     exhausted: bool = False
+    stuck_at: int | None = None  # the scheduler has nothing to propose until this trial is told
     interrupted: bool = False
     first: dict[Hashable, int] = field(default_factory=dict)  # what is measured, under which budget -> first trial
     copies: dict[int, list[int]] = field(default_factory=dict)  # trial running -> trials that wait for its outcome
@@ -216,6 +219,8 @@ class _Search:
         due = len(self.candidates) - self.lag  # the last trial to be told before the next is asked
         if due >= self.told and due not in self.outcomes:
             return False
+        if self.stuck_at is not None and self.stuck_at not in self.outcomes:
+            return False
         return self.seconds is None or self.elapsed_s < self.seconds
 
     def ask_next(self) -> None:
@@ -223,6 +228,12 @@ class _Search:
         while self.told <= number - self.lag:
             self.tell_next()
         candidate = self.algorithm.ask(number)
+        while candidate is None and self.told < number and isinstance(self.algorithm, Scheduler):
+            if self.told not in self.outcomes:
+                self.stuck_at = self.told
+                return
+            self.tell_next()
+            candidate = self.algorithm.ask(number)
         if candidate is None:
             self.exhausted = True
             return
