@@ -164,7 +164,8 @@ def _parts(rng: np.random.Generator, blocks: int) -> NDArray[np.intp]:
 def _centred(moments: Matrix) -> Matrix:
     """Products of (effects, values) around their means, from sums of products of (1, effects, values)."""
     trials = moments[0, 0]
-    return moments[1:, 1:] - np.outer(moments[0, 1:], moments[0, 1:]) / trials
+    products: Matrix = moments[1:, 1:] - np.outer(moments[0, 1:], moments[0, 1:]) / trials
+    return products
 
 
 def _shares(
