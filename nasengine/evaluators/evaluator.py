@@ -83,8 +83,11 @@ class EvaluatorSettings:
         """
         return {} if task is None else task.metrics
 
-    def pinned(self) -> Mapping[str, Any]:
+    def pinned(self, data_folder: str | None) -> Mapping[str, Any]:
         """Settings that a run keeps instead of those given, so that they mean the same when it is resumed elsewhere.
+
+        Args:
+            data_folder: where the run's data lie, if that was said.
 
         Raises:
             InputError: settings that name what is not there.

@@ -6,5 +6,6 @@ from collections.abc import Callable
 
 from nasengine.evaluators.evaluator import EvaluatorSettings
 from nasengine.evaluators.standalone import Standalone
+from nasengine.evaluators.table import Table
 
-EVALUATORS: dict[str, Callable[..., EvaluatorSettings]] = {"standalone": Standalone}
+EVALUATORS: dict[str, Callable[..., EvaluatorSettings]] = {"standalone": Standalone, "table": Table}

@@ -102,7 +102,7 @@ def make_evaluators(settings: RunSettings) -> RunSettings:
         component = phase.evaluator.component
         try:
             make_evaluator(evaluation_plan(settings, phase, component.plain()))
-            pinned = evaluator.pinned()
+            pinned = evaluator.pinned(settings.data_folder)
         except InputError as error:
             raise InputError(
                 [

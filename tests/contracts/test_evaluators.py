@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,15 +12,19 @@ import torch
 
 from nasengine.errors import InputError
 from nasengine.evaluators import EVALUATORS, make_evaluator
+from nasengine.evaluators.plan import evaluator_settings, make_task
 from nasengine.objectives import DIRECTIONS
 from nasengine.records import Architecture, Job, Result
 from tests.evaluators.tiny import tiny_plan, tiny_space
 
 ARCHITECTURES = list(tiny_space().enumerate())
 
+# What an evaluator cannot do without.
+REQUIRED = {"table": {"file": str(Path(__file__).parents[1] / "evaluators" / "tiny.csv")}}
 
-def plan(name):
-    return tiny_plan() | {"evaluator": {"type": name}}
+
+def plan(name, **settings):
+    return tiny_plan() | {"evaluator": {"type": name, **REQUIRED.get(name, {}), **settings}}
 
 
 def jobs(*trials):
@@ -48,6 +53,27 @@ def test_every_job_gets_one_result_with_every_metric_finite(evaluator):
 def test_metrics_have_directions(evaluator):
     assert evaluator.metrics
     assert set(evaluator.metrics.values()) <= set(DIRECTIONS)
+
+
+def test_the_settings_say_beforehand_what_is_measured(name, evaluator):
+    settings = evaluator_settings(plan(name)["evaluator"])
+    assert settings.metrics(tiny_space(), make_task(tiny_space())) == evaluator.metrics
+
+
+def test_what_needs_no_data_and_no_network_is_made_without_either(name):
+    settings = evaluator_settings(plan(name)["evaluator"])
+    if not settings.needs_data:
+        make_evaluator(plan(name) | {"data": {"name": "there is no such data set"}})
+    if not settings.needs_network:
+        space = tiny_space(network={**tiny_space().tree.resolved["network"], "type": "there is no such type"})
+        make_evaluator(plan(name) | {"space": dict(space.tree.resolved)})
+
+
+def test_pinned_settings_are_settings_that_measure_alike(name, evaluator):
+    pinned = dict(evaluator_settings(plan(name)["evaluator"]).pinned(None))
+    (before,), (after,) = evaluator.evaluate(jobs(0)), make_evaluator(plan(name, **pinned)).evaluate(jobs(0))
+    assert after.measurements == before.measurements
+    assert Path(pinned.get("file", "/")).is_absolute()
 
 
 def test_a_job_is_measured_alike_alone_together_again_and_in_another_evaluator(name, evaluator):
@@ -85,4 +111,4 @@ def test_the_global_generators_are_left_as_they_were(evaluator):
 
 def test_an_unknown_setting_is_reported_before_anything_is_measured(name):
     with pytest.raises(InputError, match="'colour'"):
-        make_evaluator(tiny_plan() | {"evaluator": {"type": name, "colour": 1}})
+        make_evaluator(plan(name, colour=1))

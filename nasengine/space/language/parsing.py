@@ -14,7 +14,7 @@ from nasengine.space.language.yaml import parse_document
 _PACKAGE = Path(__file__).resolve().parent.parent.parent
 
 
-def shipped(kind: Literal["search_spaces", "strategies"]) -> dict[str, Path]:
+def shipped(kind: Literal["search_spaces", "strategies", "search_spaces/tables"]) -> dict[str, Path]:
     """name -> file of what ships with nasengine: inside the installed package, or beside it in a checkout."""
     for folder in (_PACKAGE / "shipped" / kind, _PACKAGE.parent / kind):
         if folder.is_dir():
