@@ -144,9 +144,10 @@ class _Filling:
         )
 
     def option(self, path: str, mark: Mark) -> Any:
-        if path not in self.architecture:
-            raise InputError(Problem(f"the architecture says nothing about {path}", mark))
-        return self.architecture[path]
+        try:
+            return self.architecture[path]
+        except KeyError:
+            raise InputError(Problem(f"the architecture says nothing about {path}", mark)) from None
 
     def input_shape(self) -> tuple[int, int, int] | None:
         task = self.tree.task
@@ -158,6 +159,9 @@ class _Filling:
 
 
 def _position(options: tuple[Option, ...], label: Any, path: str, mark: Mark) -> int:
+    for position, option in enumerate(options):
+        if option.label is label:  # as in every architecture that the space made itself
+            return position
     wanted = option_key(label)
     for position, option in enumerate(options):
         if option_key(option.label) == wanted:

@@ -240,3 +240,10 @@ class SpaceTree:
     relations: tuple[Relation, ...]
     known: Mapping[str, KnownEntry]
     resolved: Mapping[str, object]
+
+
+def holds_type(resolved: object, name: str) -> bool:
+    """Whether `type: name` is written anywhere in plain YAML values."""
+    if isinstance(resolved, Mapping):
+        return resolved.get("type") == name or any(holds_type(value, name) for value in resolved.values())
+    return isinstance(resolved, (list, tuple)) and any(holds_type(value, name) for value in resolved)

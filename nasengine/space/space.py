@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasengine.errors import InputError, Problem
-from nasengine.records import Architecture
+from nasengine.records import Architecture, canonical_json
 from nasengine.space import counting, description, enumeration, filling
 from nasengine.space.decisions import Decision
 from nasengine.space.encoding import Encoding, Rows
-from nasengine.space.holes import Bound, QuantizationRule, Relation, SpaceTree, Task
+from nasengine.space.holes import Bound, QuantizationRule, Relation, SpaceTree, Task, holds_type
 from nasengine.space.known import Known, checked_row, known_architectures
 from nasengine.space.locating import Located, targets_of
 from nasengine.space.mutation import Variation
@@ -26,6 +26,8 @@ from nasengine.space.problems import Problems
 from nasengine.space.relations import CompiledRelation, compile_relations
 from nasengine.space.sampling import By, Sampler
 from nasengine.space.unrolling import unroll
+
+MOST_IDENTITIES = 100_000  # kept; some hundred bytes each
 
 
 class SearchSpace:
@@ -277,6 +279,30 @@ class SearchSpace:
     def fill(self, architecture: Mapping[str, Any]) -> filling.Filled:
         """The constructor call that an architecture stands for, without holes."""
         return filling.fill(self.tree, self._targets, architecture)
+
+    def identity(self, architecture: Architecture) -> Hashable:
+        """Equal for architectures that are one network: itself, or where there are cells, a key of what they compute.
+
+        Costs may still differ: a cell pays for parts that its output does not need.
+        """
+        if not self._has_cells:
+            return architecture
+        if architecture not in self._identities:
+            from nasengine.space.isomorphism import network_key  # with networkx: 0.1 s that most commands do not need
+
+            formats = {path: option for path, option in architecture.items() if path.startswith("quantization.")}
+            if len(self._identities) >= MOST_IDENTITIES:
+                self._identities.clear()
+            self._identities[architecture] = network_key(self.fill(architecture)), canonical_json(formats)
+        return self._identities[architecture]
+
+    @functools.cached_property
+    def _has_cells(self) -> bool:
+        return holds_type(self.tree.resolved, "cell")
+
+    @functools.cached_property
+    def _identities(self) -> dict[Architecture, Hashable]:
+        return {}
 
     def describe(self) -> dict[str, Any]:
         """The space as plain JSON values, for people and scripts.
