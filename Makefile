@@ -18,7 +18,7 @@ search: $(VENV)/.installed
 	$(VENV)/bin/nasengine search quickstart random_search --executor local --workers 2 --trials 12 --run $(RUN)
 
 test: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m pytest -n 2 -m "$(MARKS)" $(PYTEST_ARGUMENTS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "$(MARKS)" $(PYTEST_ARGUMENTS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

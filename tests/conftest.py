@@ -1,8 +1,11 @@
 """What every test may rely on: one thread per process, real data where there is any, reasons where there is none."""
 
 import importlib.util
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,13 +35,42 @@ NEEDS = {"gpu": _missing_gpu, "ray": _missing_ray, "data": _missing_data}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with the reason, the tests whose mark names something that this machine lacks."""
+    """Skip, with the reason, the tests whose mark names something that this machine lacks.
+
+    Those that need Ray are one group, so that with `--dist loadgroup` they share one cluster.
+    """
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
     for mark, missing in NEEDS.items():
         marked = [item for item in items if item.get_closest_marker(mark)]
         reason = missing() if marked else ""
         if reason:
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def ray_machines() -> Iterator[Any]:
+    """A Ray cluster of three machines, all of them this one, which the process has joined; it takes seconds to start.
+
+    A test that removes a machine puts one back: `ray_machines.add_node(num_cpus=2)`.
+    """
+    import ray
+    from ray.cluster_utils import Cluster
+
+    variables = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ.update(variables)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(num_cpus=2)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.CRITICAL)
+    cluster.wait_for_nodes()
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+    for name in variables:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

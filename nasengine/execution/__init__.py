@@ -1,12 +1,14 @@
-"""Placing jobs: in this process or in a pool of local ones. Knows no algorithm and no kind of evaluator."""
+"""Placing jobs: in this process, in a pool of local ones, on a cluster. Knows no algorithm and no kind of evaluator."""
 
 from nasengine.execution.executor import EvaluatesJobs, Executor, ExecutorType, MakeEvaluator, Share, on_cluster
 from nasengine.execution.in_process import InProcess
 from nasengine.execution.local_pool import LocalPool, leave_if_importing_main
+from nasengine.execution.ray_cluster import RayCluster
 
 EXECUTORS: dict[str, ExecutorType] = {
     "in_process": InProcess,
     "local": LocalPool,
+    "ray": RayCluster,
 }
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "InProcess",
     "LocalPool",
     "MakeEvaluator",
+    "RayCluster",
     "Share",
     "leave_if_importing_main",
     "on_cluster",

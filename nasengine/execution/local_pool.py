@@ -102,7 +102,7 @@ class LocalPool:
         """A slot's first answer: its worker is up, or nothing can be."""
         error = future.exception()
         if isinstance(error, worker.UnusableWorkerError):
-            raise _refused(error)
+            raise error.explained()
         if error is not None:
             raise RunError(
                 "a worker process ended while it was starting; what it said, if anything, stands above. "
@@ -116,7 +116,7 @@ class LocalPool:
         """What became of a job; None when it has to be run again. The slot takes its next job at once."""
         error = future.exception()
         if isinstance(error, worker.UnusableWorkerError):
-            raise _refused(error)
+            raise error.explained()
         del self._running[job.trial]
         if isinstance(error, BrokenProcessPool):
             # The worker died before it took the job, or at the very moment it did: nobody can tell which.
@@ -243,10 +243,3 @@ def _result(job: Job, future: Future[Any], timeout_s: float | None) -> Result:
 
 def _failed(job: Job, reason: str, seconds: float = 0.0) -> Result:
     return Result(job.trial, "failed", reason=reason, seconds=seconds)
-
-
-def _refused(error: worker.UnusableWorkerError) -> InputError | RunError:
-    """The one error that says why no worker can have an evaluator."""
-    if error.problem is not None:
-        return error.problem
-    return RunError(f"the evaluator cannot be made in a worker process: {error.reason}\n{error.trace}".rstrip())

@@ -14,7 +14,7 @@ import threading
 import traceback
 from multiprocessing import connection, parent_process
 
-from nasengine.errors import InputError
+from nasengine.errors import InputError, RunError
 from nasengine.execution.executor import EvaluatesJobs, measure, set_torch_threads
 from nasengine.records import Job
 
@@ -30,6 +30,12 @@ class UnusableWorkerError(Exception):
     def __init__(self, reason: str, trace: str, problem: InputError | None = None) -> None:
         super().__init__(reason, trace, problem)
         self.reason, self.trace, self.problem = reason, trace, problem
+
+    def explained(self) -> InputError | RunError:
+        """The one error that says why no worker can have an evaluator."""
+        if self.problem is not None:
+            return self.problem
+        return RunError(f"the evaluator cannot be made in a worker process: {self.reason}\n{self.trace}".rstrip())
 
 
 def start(make: bytes, threads: int) -> None:

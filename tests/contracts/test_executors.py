@@ -18,13 +18,15 @@ import scripted_evaluator
 Open = Callable[..., Executor]
 
 
-@pytest.fixture(params=list(EXECUTORS))
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.ray) if name == "ray" else name for name in EXECUTORS])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def opened(kind: str) -> Open:
+def opened(kind: str, request: pytest.FixtureRequest) -> Open:
+    if kind == "ray":
+        request.getfixturevalue("ray_machines")  # joined by what follows, instead of a Ray for each test
     return EXECUTORS[kind]
 
 
