@@ -6,6 +6,7 @@ On a terminal tables are drawn by rich; piped, they are plain columns that no wi
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
@@ -22,6 +23,11 @@ def is_terminal() -> bool:
 def say(text: str = "") -> None:
     """A line for people, or for a pipe."""
     print(text, flush=True)
+
+
+def command(*words: object) -> str:
+    """A command of nasengine as it can be pasted into a shell, whatever its paths hold."""
+    return shlex.join(["nasengine", *map(str, words)])
 
 
 def complain(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nasengine.cli.console import say, show_table
+from nasengine.cli.console import command, say, show_table
 from nasengine.cli.ranking import ranking
 from nasengine.export import Exported
 from nasengine.search.api import Run, export
@@ -73,7 +73,7 @@ def show_results(run: Run, exported: Exported | None) -> None:
         say(f"  to use it: from model import load; network = load()   # in {exported.folder}")
     elif ranked:
         say()
-        say(f"train one longer: nasengine retrain {run.folder} --architecture {ranked[0].number}")
+        say(f"train one longer: {command('retrain', run.folder, '--architecture', ranked[0].number)}")
 
 
 def headline(shown: int, trials: int) -> str:

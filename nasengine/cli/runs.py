@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nasengine.cli.console import duration, emit, say, show_table
+from nasengine.cli.console import command, duration, emit, say, show_table
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, RunFolder, Settings, load_plugin_modules, read_options
 from nasengine.search.figures import number, plural
@@ -62,7 +62,7 @@ def status(run: RunFolder, as_json: Json = False) -> None:
             if len(reasons) > REASONS_SHOWN:
                 say(f"  … and {len(reasons) - REASONS_SHOWN} more {word}")
         if phase.tracebacks:
-            say(f"  whole tracebacks: {found.folder / 'journal.jsonl'}, or nasengine status {found.folder} --json")
+            say(f"  whole tracebacks: {found.folder / 'journal.jsonl'}, or {command('status', found.folder, '--json')}")
         if phase.best:
             show_table(*ranking(phase.best, parse_objectives(found.objectives)))
     for phase_name, results in retrained(found.folder).items():
@@ -81,11 +81,11 @@ def status(run: RunFolder, as_json: Json = False) -> None:
         best = found.folder / "best"
         if left or (left is None and not best.is_dir()):
             what = f"; not done: {', '.join(left)}" if left else ""
-            say(f"to go on: nasengine resume {found.folder}{what}")
+            say(f"to go on: {command('resume', found.folder)}{what}")
         elif best.is_dir():
             say(f"done; best network: {best}")
         elif any(record["status"] == "completed" for records in retrained(found.folder).values() for record in records):
-            say(f"done, and not exported; to write {best}: nasengine resume {found.folder}")
+            say(f"done, and not exported; to write {best}: {command('resume', found.folder)}")
         else:
             say("done")
 
@@ -116,7 +116,7 @@ def retrain(run: RunFolder, architecture: Which, settings: Settings = None, as_j
     names = list(dict.fromkeys(name for _, values in rows for name in values))
     show_table(("network", *names), [(label, *(values.get(name) for name in names)) for label, values in rows])
     say()
-    say(f"to have it as files: nasengine export {run} --to DIR --architecture {architecture}")
+    say(f"to have it as files: {command('export', run, '--to', 'DIR', '--architecture', architecture)}")
 
 
 @guarded

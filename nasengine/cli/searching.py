@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from nasengine.cli.checking import surely
-from nasengine.cli.console import complain, emit, say
+from nasengine.cli.console import command, complain, emit, say
 from nasengine.cli.guard import FAILED, INTERRUPTED, guarded
 from nasengine.cli.options import (
     Address,
@@ -177,7 +177,7 @@ def check_order(space: str, strategy: str) -> None:
                 )
             )
     if len(problems) == 2:
-        order = f"the order is SPACE STRATEGY: nasengine search {strategy} {space}"
+        order = f"the order is SPACE STRATEGY: {command('search', strategy, space)}"
         raise InputError(Problem(f"{space} is a strategy and {strategy} a space", expected=order))
     if problems:
         raise InputError(problems)
@@ -211,14 +211,14 @@ def conduct(begin: Callable[[Callable[[Any], None]], Any], *, as_json: bool) -> 
         with watch:
             run = begin(watch)
     except KeyboardInterrupt:
-        complain("interrupted" + (f"; to go on: nasengine resume {watch.folder}" if watch.folder else ""))
+        complain("interrupted" + (f"; to go on: {command('resume', watch.folder)}" if watch.folder else ""))
         raise typer.Exit(INTERRUPTED) from None
     except NotARunError:
         raise
     except RunError as error:
         complain(str(error))
         if watch.folder is not None:
-            complain(f"what failed and why: nasengine status {watch.folder}")
+            complain(f"what failed and why: {command('status', watch.folder)}")
         raise typer.Exit(FAILED) from None
     exported = export_best(run, watch)
     if as_json:
@@ -227,5 +227,5 @@ def conduct(begin: Callable[[Callable[[Any], None]], Any], *, as_json: bool) -> 
         say()
         show_results(run, exported)
     if not run.ranked and run.trials:
-        complain(f"no trial completed; what failed and why: nasengine status {run.folder}")
+        complain(f"no trial completed; what failed and why: {command('status', run.folder)}")
         raise typer.Exit(FAILED)

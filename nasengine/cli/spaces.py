@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,27 +41,26 @@ def spaces(as_json: Json = False) -> None:
 
 @guarded
 def describe(
-    space: Annotated[
-        str, typer.Argument(metavar="SPACE|TYPE", help="A YAML file, a shipped space, or a network type.")
-    ],
+    space: Annotated[str, typer.Argument(metavar="SPACE|TYPE", help="A YAML file, a shipped space, or a type.")],
     as_json: Json = False,
     plugin: Plugins = None,
 ) -> None:
-    """Describe a search space and its choices, or a type that a space may name and its arguments.
+    """Describe a search space and its choices, or a type that a space or a strategy may name and its arguments.
 
     \b
     nasengine describe pooling_resnet20
     nasengine describe my_space.yaml --json
     nasengine describe mbconv
+    nasengine describe regularized_evolution
+    nasengine describe MyBlock --plugin my_blocks
     """
     from nasengine.space import load_space, shipped
 
     load_plugin_modules(plugin)
-    if space.isidentifier() and space not in shipped("search_spaces") and not Path(space).exists():
-        from nasengine.networks import NETWORK_TYPES
-
-        if space in NETWORK_TYPES:
-            describe_type(space, NETWORK_TYPES[space], as_json=as_json)
+    if space not in shipped("search_spaces") and not Path(space).exists():
+        found_type = find_type(space, plugin or ())
+        if found_type is not None:
+            describe_type(space, *found_type, as_json=as_json)
             return
     found = load_space(space)
     facts = space_facts(found)
@@ -200,10 +201,36 @@ def read_architecture(space: Any, text: str) -> Any:
     return space.architecture(read_options(text, also=known))
 
 
-def describe_type(name: str, target: type, *, as_json: bool) -> None:
-    """Show a network type: its docstring, and how its constructor is called."""
+def find_type(name: str, plugins: Iterable[str]) -> tuple[Callable[..., object], frozenset[str]] | None:
+    """What a type's name means: an entry of a table, `module:Class`, or a class of one of the plug-ins; and those of
+    its arguments that nobody writes, since the engine hands them to it.
+
+    Raises:
+        InputError: `module:Class` that is not allowed, or not there.
+    """
+    from nasengine.build.types import look_up_type
+    from nasengine.networks import NETWORK_TYPES
+    from nasengine.search.language.components import HANDED
+    from nasengine.search.language.forms import Tables
+    from nasengine.search.language.tables import built_tables
+
+    tables: Tables = {"network": NETWORK_TYPES, **built_tables()}
+    for kind, table in tables.items():
+        if name in table:
+            return table[name], HANDED.get(kind, frozenset())
+    if ":" in name and "/" not in name:
+        return look_up_type(name), frozenset()
+    for module in plugins:
+        if name in vars(sys.modules[module]):
+            return look_up_type(f"{module}:{name}"), frozenset()
+    return None
+
+
+def describe_type(name: str, target: Callable[..., object], handed: Collection[str], *, as_json: bool) -> None:
+    """Show a type: its docstring, and how its constructor is called, less what the engine itself hands to it."""
     about = inspect.getdoc(target) or ""
-    arguments = inspect.signature(target).replace(return_annotation=inspect.Signature.empty)
+    written = [p for p in inspect.signature(target).parameters.values() if p.name not in handed]
+    arguments = inspect.Signature(written)
     if as_json:
         emit({"type": name, "arguments": list(arguments.parameters), "about": about})
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shlex
 import time
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +44,7 @@ def create_run_folder(
         except OSError as error:
             raise InputError(Problem(f"the run folder {path} cannot be made: {error.strerror}")) from error
         if taken:
-            advice = f"expected a new folder; to go on with that run: nasengine resume {path}"
+            advice = f"expected a new folder; to go on with that run: {shlex.join(['nasengine', 'resume', str(path)])}"
             raise InputError(Problem(f"the run folder {path} is not empty", expected=advice))
         return path
     stem = f"{_plain(space)}-{_plain(strategy)}"

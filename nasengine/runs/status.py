@@ -9,7 +9,7 @@ from typing import Any
 
 from nasengine.objectives import parse_objectives, rank_trials
 from nasengine.records import STATUSES, Trial
-from nasengine.runs.folder import lock_holder
+from nasengine.runs.folder import lock_holder, not_a_run
 from nasengine.runs.journal import History, read_journal
 
 
@@ -95,6 +95,8 @@ def status(folder: Path | str) -> RunStatus:
         RunError: the folder is not a run, or its journal is damaged.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise not_a_run(folder, "is a file")
     contents = read_journal(folder)
     header = contents.header
     return RunStatus(

@@ -233,7 +233,7 @@ def test_a_search_in_which_every_trial_fails_ends_in_exit_code_1(nasengine, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", [("--executor", "in_process"), ("--executor", "local", "--workers", "2")])
 def test_an_interrupted_search_says_how_to_go_on_and_is_gone_on_with(tmp_path: Path, executor: tuple[str, ...]) -> None:
-    run = tmp_path / "run"
+    run = tmp_path / "a run"
     program = [sys.executable, "-c", "from nasengine.cli.main import run; run()"]
     arguments = [*map(str, SEARCH), "--trials", "12", *executor]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -248,7 +248,7 @@ def test_an_interrupted_search_says_how_to_go_on_and_is_gone_on_with(tmp_path: P
     os.killpg(search.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     printed, complained = search.communicate(timeout=120)
     assert search.returncode == 130, (printed, complained)
-    assert f"nasengine resume {run}" in complained
+    assert f"nasengine resume '{run}'" in complained
     assert "Traceback" not in complained
     resumed = subprocess.run(
         [*program, "resume", str(run)], capture_output=True, text=True, check=False, env=environment

@@ -37,6 +37,34 @@ def test_describe_shows_a_network_type_with_its_arguments(nasengine) -> None:
     assert facts["arguments"][:2] == ["in_channels", "width"]
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("regularized_evolution", "regularized_evolution(*, population: int = 100, tournament: int = 25"),
+        ("adamw", "adamw(rate: float = 0.001"),
+        ("described_blocks:Doubled", "described_blocks:Doubled(width: int = 4)"),
+        ("Doubled", "Doubled(width: int = 4)"),
+    ],
+)
+def test_describe_shows_types_of_strategies_and_of_plug_ins(
+    nasengine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    (tmp_path / "described_blocks.py").write_text(
+        "from torch import nn\n\n\nclass Doubled(nn.Identity):\n"
+        "    def __init__(self, width: int = 4) -> None:\n        super().__init__()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    page = nasengine("describe", name, "--plugin", "described_blocks")
+    assert page.exit_code == 0, page.stderr
+    assert page.stdout.startswith(says)
+
+
+def test_describe_refuses_the_class_of_a_module_that_no_option_allows(nasengine) -> None:
+    refused = nasengine("describe", "some_module:Block")
+    assert refused.exit_code == 2
+    assert "add --plugin some_module" in refused.stderr
+
+
 def test_the_schema_of_spaces_offers_the_types_there_are(nasengine) -> None:
     schema = json.loads(nasengine("schema").stdout)
     assert {"mbconv", "cell"} < set(schema["$defs"]["call"]["properties"]["type"]["examples"])

@@ -4,6 +4,9 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
+from nasengine.errors import NotARunError
 from nasengine.records import Architecture, Candidate, Result, Trial
 from nasengine.runs import Header, Journal, status
 
@@ -61,3 +64,9 @@ def test_status_is_plain_json(tmp_path: Path) -> None:
 def test_a_run_that_has_only_begun_has_no_phase(tmp_path: Path) -> None:
     with Journal(tmp_path, HEADER):
         assert status(tmp_path).phases == ()
+
+
+def test_the_journal_itself_is_not_a_run(tmp_path: Path) -> None:
+    write(tmp_path).close()
+    with pytest.raises(NotARunError, match=r"journal\.jsonl is not a run: it is a file"):
+        status(tmp_path / "journal.jsonl")
