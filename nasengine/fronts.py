@@ -76,6 +76,27 @@ def _ranks_of_more(points: Points) -> Ranks:
     return ranks
 
 
+def constrained_ranks(points: Points, violations: Points) -> Ranks:
+    """Ranks under constraint domination ([NSGA2] sec. VI): the feasible by front, then the others by total violation.
+
+    Differs from the paper: the violation of each constraint counts as a share of the largest one given, since
+    constraints may be in any unit.
+
+    Args:
+        points: (n, d) losses; those of infeasible points do not matter.
+        violations: (n, c) by how much each constraint is broken, 0 where it is kept.
+    Returns: (n,) ranks.
+    """
+    largest = violations.max(axis=0, initial=0.0)  # (c,)
+    total = (violations / np.where(largest > 0, largest, 1.0)).sum(axis=1)
+    feasible = total == 0
+    ranks = np.empty(len(points), dtype=np.int64)
+    ranks[feasible] = non_dominated_ranks(points[feasible])
+    behind = ranks[feasible].max(initial=-1) + 1
+    ranks[~feasible] = behind + non_dominated_ranks(total[~feasible, None])
+    return ranks
+
+
 def crowding_distances(points: Points, ranks: Ranks) -> Points:
     """How much room each point has among those of its rank [NSGA2]: infinite at both ends of every objective.
 

@@ -66,6 +66,17 @@ class Constraint:
             return f"{self.name} = {value:g} is above the most allowed, {self.high:g}"
         return ""
 
+    def excess(self, measurements: Mapping[str, float]) -> float:
+        """By how much the bound is broken, in the measurement's own unit; 0 where it is kept.
+
+        Raises:
+            KeyError: nothing of this name was measured.
+        """
+        value = measurements[self.name]
+        below = 0.0 if self.low is None else self.low - value
+        above = 0.0 if self.high is None else value - self.high
+        return max(0.0, below, above)
+
 
 def parse_objectives(directions: Mapping[str, str]) -> tuple[Objective, ...]:
     """Objectives from `{accuracy: maximize, macs: minimize}`, in that order.

@@ -5,6 +5,7 @@ Adding one: its file, one line in the table, and the contract tests take it up.
 
 from nasengine.algorithms.algorithm import Algorithm
 from nasengine.algorithms.exhaustive import Exhaustive
+from nasengine.algorithms.nsga2 import NSGA2
 from nasengine.algorithms.random_search import RandomSearch
 from nasengine.algorithms.regularized_evolution import RegularizedEvolution
 
@@ -12,6 +13,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "random_search": RandomSearch,
     "exhaustive": Exhaustive,
     "regularized_evolution": RegularizedEvolution,
+    "nsga2": NSGA2,
 }
 
-__all__ = ["ALGORITHMS", "Algorithm", "Exhaustive", "RandomSearch", "RegularizedEvolution"]
+__all__ = ["ALGORITHMS", "NSGA2", "Algorithm", "Exhaustive", "RandomSearch", "RegularizedEvolution"]

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from nasengine.algorithms.algorithm import Algorithm
-from nasengine.errors import InputError, Problem, nearest, one_of
+from nasengine.algorithms.known import known_architectures
+from nasengine.errors import InputError, Problem
+from nasengine.fronts import non_dominated_ranks
 from nasengine.objectives import Losses, Objective, losses
 from nasengine.records import Architecture, Candidate, Trial
 from nasengine.space.domain import Domain
@@ -57,7 +59,7 @@ class RegularizedEvolution(Algorithm):
             raise InputError(Problem(found, expected="expected 2 <= tournament <= population"))
         self.population = population
         self.tournament = tournament
-        self._first = _known_architectures(domain, known)
+        self._first = known_architectures(domain, known)
         self._living: deque[tuple[Losses, Trial]] = deque(maxlen=population)  # oldest first
         self._proposed: set[Architecture] = set()
 
@@ -90,24 +92,6 @@ class RegularizedEvolution(Algorithm):
     def _parent(self, rng: np.random.Generator) -> Trial:
         drawn = rng.integers(len(self._living), size=self.tournament)
         contestants = [self._living[index] for index in dict.fromkeys(drawn.tolist())]
-        points = np.array([point for point, _ in contestants])  # (contestants, d)
-        nowhere_worse = np.all(points[None] <= points[:, None], axis=2)  # [i, j]: j is nowhere worse than i
-        somewhere_better = np.any(points[None] < points[:, None], axis=2)
-        beaten = np.any(nowhere_worse & somewhere_better, axis=1).tolist()
-        best = [trial for (_, trial), lost in zip(contestants, beaten, strict=True) if not lost]
+        ranks = non_dominated_ranks(np.array([point for point, _ in contestants])).tolist()
+        best = [trial for (_, trial), rank in zip(contestants, ranks, strict=True) if rank == 0]
         return best[int(rng.integers(len(best)))]
-
-
-def _known_architectures(domain: Domain, names: Sequence[str]) -> list[Architecture]:
-    table = domain.space.known
-    unknown = [name for name in names if name not in table]
-    if unknown:
-        raise InputError(
-            [
-                Problem(
-                    f"unknown known architecture {name!r}", expected=f"expected {one_of(table)}{nearest(name, table)}"
-                )
-                for name in unknown
-            ]
-        )
-    return [table[name].architecture for name in names]

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
+from nasengine.space.encoding import Rows
 from nasengine.space.space import SearchSpace
 
 SAMPLING_TRIES = 10_000
@@ -37,6 +39,11 @@ class Domain:
         self.space = space
         self._accepts = accepts
         self._draw = draw or space.sample
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing can be refused: no relations and no constraints."""
+        return self._accepts is None and not self.space.relations
 
     def accepts(self, architecture: Architecture) -> bool:
         """Whether it may be proposed; relations are taken as kept."""
@@ -77,6 +84,34 @@ class Domain:
             if self.accepts(child):
                 return child
         return None
+
+    def children(self, first: Rows, second: Rows, rng: np.random.Generator) -> tuple[Rows, NDArray[np.intp]]:
+        """Children of pairs of parents: crossover, then about one mutation; those not acceptable are left out.
+
+        All at once where nothing can be refused, otherwise one after the other through `crossover` and `mutate`.
+        Each active choice mutates with chance 1 / active choices, and at least one where the child would equal a
+        parent.
+
+        Args:
+            first, second: (N, D) canonical rows of the parents.
+            rng: of all draws.
+        Returns: (M, D) canonical rows of at most N children, and (M,) the pair that each is of.
+        """
+        if self.is_free:
+            return self.space.children_encoded(first, second, rng), np.arange(len(first))
+        pairs = zip(self.space.decode_many(first), self.space.decode_many(second), strict=True)
+        made = [self._child(mother, father, rng) for mother, father in pairs]
+        kept = [index for index, child in enumerate(made) if child is not None]
+        rows = self.space.encode_many(child for child in made if child is not None)
+        return rows, np.array(kept, dtype=np.intp)
+
+    def _child(self, first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture | None:
+        child = self.crossover(first, second, rng)
+        if child is None:
+            return None
+        for _ in range(int(rng.binomial(len(child), 1 / max(1, len(child))))):
+            child = self.mutate(child, rng) or child
+        return self.mutate(child, rng) or child if child in (first, second) else child
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every acceptable architecture once, in the space's order."""

@@ -93,6 +93,10 @@ class Variation:
                 if self._holds(made):
                     yield made
 
+    def moves(self, column: int, option: int) -> list[int]:
+        """The options that a mutation may give to one decision in place of this one."""
+        return self._moves(column)(option)
+
     def _holds(self, row: Sequence[int]) -> bool:
         return all(relation.holds(row) for relation in self.relations)
 

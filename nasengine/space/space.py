@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture, canonical_json
 from nasengine.space import counting, description, enumeration, filling
+from nasengine.space.breeding import Breeding
 from nasengine.space.decisions import Decision
 from nasengine.space.encoding import Encoding, Rows
 from nasengine.space.holes import Bound, QuantizationRule, Relation, SpaceTree, Task, holds_type
@@ -227,6 +228,10 @@ class SearchSpace:
     def _variation(self) -> Variation:
         return Variation(self.decisions, self.compiled_relations)
 
+    @functools.cached_property
+    def _breeding(self) -> Breeding:
+        return Breeding(self.encoding, self._variation)
+
     def mutate(self, architecture: Mapping[str, Any], rng: np.random.Generator) -> Architecture:
         """One active decision takes another option (a subset swaps, adds or removes one item).
 
@@ -244,6 +249,14 @@ class SearchSpace:
         """
         rows = self.encoding.row(first), self.encoding.row(second)
         return self.encoding.architecture(self._variation.crossover(*rows, rng))
+
+    def children_encoded(self, first: Rows, second: Rows, rng: np.random.Generator) -> Rows:
+        """(N, D) canonical rows: a child of each pair of parents (N, D) by crossover and mutation at once.
+
+        Each active choice mutates with chance 1 / active choices, and at least one does where the child would equal
+        a parent. Nothing looks at relations: for spaces that have none.
+        """
+        return self._breeding.children(first, second, rng)
 
     def neighbours(self, architecture: Mapping[str, Any]) -> Iterator[Architecture]:
         """Every architecture that differs by one decision; what becomes active takes its first option."""

@@ -53,7 +53,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-SETTINGS = {"regularized_evolution": {"population": 8, "tournament": 3}}
+SETTINGS = {"regularized_evolution": {"population": 8, "tournament": 3}, "nsga2": {"population": 8, "children": 4}}
 
 
 def make(name: str, domain: Domain, seed: int = 0) -> Algorithm:
