@@ -6,6 +6,7 @@ Adding one: its file, one line in the table, and the contract tests take it up.
 from nasengine.algorithms.algorithm import Algorithm
 from nasengine.algorithms.exhaustive import Exhaustive
 from nasengine.algorithms.nsga2 import NSGA2
+from nasengine.algorithms.optuna_samplers import NSGA3, TPE, CmaEs, GaussianProcess
 from nasengine.algorithms.random_search import RandomSearch
 from nasengine.algorithms.regularized_evolution import RegularizedEvolution
 
@@ -13,6 +14,10 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "random_search": RandomSearch,
     "exhaustive": Exhaustive,
     "regularized_evolution": RegularizedEvolution,
+    "tpe": TPE,
+    "nsga3": NSGA3,
+    "cma_es": CmaEs,
+    "gp": GaussianProcess,
     "nsga2": NSGA2,
 }
 
