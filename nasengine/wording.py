@@ -11,3 +11,11 @@ def number(value: float) -> str:
 def plural(amount: int, word: str) -> str:
     """1 trial, 2 trials."""
     return f"{amount} {word}" if amount == 1 else f"{amount} {word}s"
+
+
+def compact(amount: float) -> str:
+    """An amount in three digits and a letter: 950, 4.67 k, 41.3 M, 1.2 G."""
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(amount) >= limit * 0.9995:
+            return f"{amount / limit:.3g} {letter}"
+    return f"{amount:.3g}"

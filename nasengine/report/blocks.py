@@ -161,7 +161,17 @@ class Details:
         return f"<details><summary>{escaped(self.summary)}</summary>{inside}</details>"
 
 
-Block: TypeAlias = Text | Code | Facts | Table | Figure | Drawing | Details
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Blocks side by side, below one another where the screen is too narrow; no figures."""
+
+    blocks: Sequence[Text | Code | Facts | Table | Drawing]
+
+    def html(self) -> str:
+        return f'<div class="columns">{"".join(f"<div>{block.html()}</div>" for block in self.blocks)}</div>'
+
+
+Block: TypeAlias = Text | Code | Facts | Table | Figure | Drawing | Details | Columns
 
 
 def escaped(text: str) -> str:

@@ -33,11 +33,13 @@ class History:
         canonical: asked and told records in their order.
         finished: trial number -> its outcome, also of trials not told yet.
         elapsed_s: wall time that the phase had taken when its last outcome arrived.
+        ended_s: trial number -> that wall time when its own outcome arrived.
     """
 
     canonical: tuple[Asked | Told, ...] = ()
     finished: Mapping[int, Result] = field(default_factory=dict)
     elapsed_s: float = 0.0
+    ended_s: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def asked(self) -> tuple[Asked, ...]:
@@ -257,6 +259,7 @@ def _read(path: Path) -> tuple[Contents | None, int]:
     canonical: dict[str, list[Asked | Told]] = {}
     finished: dict[str, dict[int, Result]] = {}
     elapsed: dict[str, float] = {}
+    ended: dict[str, dict[int, float]] = {}
     asked: dict[tuple[str, int], Candidate] = {}
     whole = 0
     for record, number, end in _lines(path):
@@ -268,6 +271,7 @@ def _read(path: Path) -> tuple[Contents | None, int]:
                 canonical.setdefault(entry.phase, [])
                 if isinstance(entry, Finished):
                     finished.setdefault(entry.phase, {})[entry.result.trial] = entry.result
+                    ended.setdefault(entry.phase, {})[entry.result.trial] = entry.elapsed_s
                     elapsed[entry.phase] = entry.elapsed_s
                 else:
                     canonical[entry.phase].append(entry)
@@ -277,7 +281,7 @@ def _read(path: Path) -> tuple[Contents | None, int]:
     if header is None:
         return None, 0
     phases = {
-        phase: History(tuple(records), finished.get(phase, {}), elapsed.get(phase, 0.0))
+        phase: History(tuple(records), finished.get(phase, {}), elapsed.get(phase, 0.0), ended.get(phase, {}))
         for phase, records in canonical.items()
     }
     return Contents(header, phases), whole

@@ -54,7 +54,7 @@ def test_the_interval_holds_the_true_share_as_often_as_it_says(trials, noise):
         found = importance(codes, separable(codes[:, :4], effects) + noise * rng.normal(size=trials), seed=seed)
         held += (found.low[:4] <= truth + 1e-9) & (truth <= found.high[:4] + 1e-9)
     assert (held / repeats).min() > 0.8  # 95 %, less what 50 repeats and small samples may miss
-    assert (held / repeats)[:3].mean() > 0.9
+    assert (held / repeats).mean() > 0.9
 
 
 def test_fewer_trials_than_effects_still_find_the_choices_that_matter():
