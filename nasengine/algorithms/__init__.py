@@ -5,6 +5,7 @@ Adding one: its file, one line in the table, and the contract tests take it up.
 
 from nasengine.algorithms.algorithm import Algorithm
 from nasengine.algorithms.exhaustive import Exhaustive
+from nasengine.algorithms.local_search import LocalSearch
 from nasengine.algorithms.nsga2 import NSGA2
 from nasengine.algorithms.optuna_samplers import NSGA3, TPE, CmaEs, GaussianProcess
 from nasengine.algorithms.random_search import RandomSearch
@@ -19,6 +20,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "cma_es": CmaEs,
     "gp": GaussianProcess,
     "nsga2": NSGA2,
+    "local_search": LocalSearch,
 }
 
-__all__ = ["ALGORITHMS", "NSGA2", "Algorithm", "Exhaustive", "RandomSearch", "RegularizedEvolution"]
+__all__ = ["ALGORITHMS", "NSGA2", "Algorithm", "Exhaustive", "LocalSearch", "RandomSearch", "RegularizedEvolution"]
