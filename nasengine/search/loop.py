@@ -117,7 +117,7 @@ def run_search(
         on_event: called in this thread (for `interrupted` in another one).
         phase: name under which the journal keeps this search; each phase of a run has its own.
         reuse: equal architectures are measured once under a budget; the later trial takes the outcome of the earlier.
-        identity: what makes architectures equal in this; None: they themselves.
+        identity: what makes architectures equal in this (each still has its own prices); None: they themselves.
 
     Raises:
         RunError: the journal holds trials that this algorithm does not ask for, or the executor cannot start.
@@ -252,8 +252,7 @@ class _Search:
         self.candidates.append(candidate)
         if not self.reuse:
             return None
-        architecture = candidate.architecture
-        key: Hashable = architecture if self.identity is None else self.identity(architecture)
+        key = self.key_of(candidate.architecture)
         if candidate.budget is not None and candidate.budget != self.budget:
             key = (key, canonical_json(dict(candidate.budget)))
         earlier = self.first.setdefault(key, number)
@@ -261,6 +260,18 @@ class _Search:
             return None
         self.same_as[number] = earlier
         return earlier
+
+    def key_of(self, architecture: Architecture) -> Hashable:
+        """What is measured once; what its own price rules out stays apart from equals that may be cheaper."""
+        if self.identity is None:
+            return architecture
+        if self.price is not None and self.constraints:
+            try:
+                if self.breach(self.price(architecture)):
+                    return architecture
+            except Exception:  # its trial fails and says why
+                return architecture
+        return self.identity(architecture)
 
     def begin(self, number: int) -> None:
         """Make the trial's outcome known, now or by a job."""
@@ -342,8 +353,15 @@ class _Search:
         )
 
     def copy(self, earlier: int, number: int) -> None:
-        known = self.outcomes[earlier]
-        self.ended(Result(number, known.status, known.measurements, known.reason))
+        known, architecture = self.outcomes[earlier], self.candidates[number].architecture
+        measurements = known.measurements
+        if self.price is not None and architecture != known.architecture:  # equals need not cost the same
+            try:
+                measurements = {**measurements, **self.price(architecture)}
+            except Exception as error:
+                self.ended(failure(number, error))
+                return
+        self.ended(Result(number, known.status, measurements, known.reason))
 
     def tell_next(self) -> None:
         trial = self.outcomes[self.told]

@@ -38,6 +38,12 @@ def needs_data(strategy: Strategy) -> bool:
     return False
 
 
+def merges_isomorphic(space: SearchSpace, phase: SearchPhase) -> bool:
+    """Whether a phase measures architectures once that are one network written differently."""
+    evaluator = settings_of_evaluator(phase)
+    return space.has_cells and evaluator is not None and evaluator.merges_isomorphic
+
+
 def metrics_of(space: SearchSpace, phase: SearchPhase) -> Mapping[str, Direction]:
     """What the evaluator of a phase measures.
 

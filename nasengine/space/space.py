@@ -298,7 +298,7 @@ class SearchSpace:
 
         Costs may still differ: a cell pays for parts that its output does not need.
         """
-        if not self._has_cells:
+        if not self.has_cells:
             return architecture
         if architecture not in self._identities:
             from nasengine.space.isomorphism import network_key  # with networkx: 0.1 s that most commands do not need
@@ -310,7 +310,8 @@ class SearchSpace:
         return self._identities[architecture]
 
     @functools.cached_property
-    def _has_cells(self) -> bool:
+    def has_cells(self) -> bool:
+        """Whether a cell stands anywhere, so that different architectures may be one network."""
         return holds_type(self.tree.resolved, "cell")
 
     @functools.cached_property

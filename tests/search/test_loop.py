@@ -315,6 +315,33 @@ def test_an_identity_makes_different_architectures_one_measurement_but_not_one_t
     assert [(job.trial, job.architecture["x"], job.resumes) for job in evaluator.jobs] == [(0, 4, None), (2, 14, None)]
 
 
+def last_digit(architecture: Architecture) -> int:
+    return int(architecture["x"]) % 10
+
+
+def cost(architecture: Architecture) -> dict[str, float]:
+    return {"cost": architecture["x"]}
+
+
+def test_architectures_of_one_identity_keep_their_own_prices(tmp_path: Path) -> None:
+    evaluator = Evaluator()
+    outcome = search(tmp_path, Listed([14, 4, 24]), evaluator, trials=3, identity=last_digit, price=cost)
+    assert [job.trial for job in evaluator.jobs] == [0]
+    measured = [dict(trial.measurements) for trial in outcome.trials]
+    assert measured == [{"accuracy": 0.14, "cost": x} for x in (14, 4, 24)]
+
+
+def test_what_its_price_rules_out_does_not_rule_out_a_cheaper_one_of_its_identity(tmp_path: Path) -> None:
+    bound = [Constraint("cost", high=20)]
+    evaluator = Evaluator()
+    plan = [34, 4, 14, 24]
+    outcome = search(tmp_path, Listed(plan), evaluator, trials=4, identity=last_digit, price=cost, constraints=bound)
+    assert [job.architecture["x"] for job in evaluator.jobs] == [4]
+    assert [trial.status for trial in outcome.trials] == ["infeasible", "completed", "completed", "infeasible"]
+    asked = [record for record in canonical_records(tmp_path) if record["record"] == "asked"]
+    assert [record["same_as"] for record in asked] == [None, None, 1, None]
+
+
 def test_a_measured_constraint_is_judged_under_the_whole_budget_only(tmp_path: Path) -> None:
     plan = Planned([x(1, part(1)), x(1, None, 0)])
     outcome = search(tmp_path, plan, Evaluator(), trials=2, constraints=[Constraint("accuracy", low=0.05)])
