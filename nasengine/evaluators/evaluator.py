@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -33,6 +34,8 @@ class EvaluatorInputs:
         batch, augmentation: from the strategy's `data`.
         deterministic: on a GPU, use only kernels that repeat bit for bit.
         data_folder: where the run's data lie (`--data-dir`), if that was said.
+        checkpoints: RUN/<phase>/checkpoints, where trials under a part of their budget leave their state; None:
+            nothing goes on with them.
     """
 
     space: SearchSpace
@@ -45,6 +48,7 @@ class EvaluatorInputs:
     augmentation: object = None
     deterministic: bool = False
     data_folder: str | None = None
+    checkpoints: Path | None = None
 
 
 class Evaluator(Protocol):
@@ -66,6 +70,7 @@ class EvaluatorSettings:
         needs_budget: how long each candidate is trained; without need it may still be given.
         needs_network: networks that can be built; without need, any space will do.
         merges_isomorphic: architectures that compute the same function share one measurement.
+        splits_budget: a part of a longer training, `{epochs: 3, of_epochs: 27}`, means something to it.
     """
 
     __slots__ = ()
@@ -74,6 +79,7 @@ class EvaluatorSettings:
     needs_budget: ClassVar[bool] = True
     needs_network: ClassVar[bool] = True
     merges_isomorphic: ClassVar[bool] = True
+    splits_budget: ClassVar[bool] = False
 
     def metrics(self, space: SearchSpace, task: Task | None) -> Mapping[str, Direction]:
         """What the evaluator will measure -> which way is better; those of the task unless a subclass says otherwise.

@@ -4,13 +4,15 @@
  "evaluator": {"type": "standalone", "optimizer": …, "budget": {"epochs": 2}},     budget and start are not read here
  "data": {"name": "cifar10", "folder": …, "validation": 0.2, "held_out_per_class": …, "limit": …, "seed": 0,
           "batch": 128, "augmentation": "crop_flip"},
- "network": {…}, "device": "cpu", "deterministic": false, "plugins": ["my_module"]}
+ "network": {…}, "device": "cpu", "deterministic": false, "plugins": ["my_module"],
+ "checkpoints": "RUN/search/checkpoints"}                                  where trials are gone on with; else left out
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ from nasengine.space.problems import Problems
 from nasengine.tasks import TASKS, Task
 from nasengine.training import call_checked, choose_device, make_component
 
-KEYS = ("space", "evaluator", "data", "network", "device", "deterministic", "plugins")
+KEYS = ("space", "evaluator", "data", "network", "device", "deterministic", "plugins", "checkpoints")
 SPLIT_KEYS = tuple(f.name for f in fields(SplitSettings))
 DATA_KEYS = ("name", "folder", *SPLIT_KEYS, "batch", "augmentation")
 NOT_SETTINGS = ("budget", "start")  # of an evaluator: the job's budget, and a phase whose weights are started from
@@ -164,6 +166,7 @@ def _inputs_without_data(plan: Mapping[str, Any], space: SearchSpace, task: Task
         augmentation=data.get("augmentation"),
         deterministic=bool(plan.get("deterministic", False)),
         data_folder=data.get("folder"),
+        checkpoints=Path(plan["checkpoints"]) if plan.get("checkpoints") else None,
     )
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from nasengine import registry
 from nasengine.algorithms import ALGORITHMS
+from nasengine.algorithms.schedulers import SCHEDULERS
 from nasengine.data import DATASETS
 from nasengine.evaluators.tables import EVALUATORS
 from nasengine.execution import EXECUTORS
@@ -24,6 +25,9 @@ PLUGIN_KINDS: dict[str, PluginKind] = {
     "block": MODULE,
     "layer": MODULE,
     "algorithm": PluginKind(ALGORITHMS, "a class with the methods ask and tell", ("ask", "tell")),
+    "scheduler": PluginKind(
+        SCHEDULERS, "a class with the methods ask, tell and resumable", ("ask", "tell", "resumable")
+    ),
     "evaluator": PluginKind(EVALUATORS, "settings with the method evaluator", ("evaluator",)),
     "executor": PluginKind(
         EXECUTORS,

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from nasengine.build import build, resolve
 from nasengine.data import Part
 from nasengine.errors import InputError, NasEngineError, Problem, TrialError
 from nasengine.evaluators.evaluator import EvaluatorInputs, EvaluatorSettings
+from nasengine.evaluators.trial_checkpoints import TrialCheckpoints
 from nasengine.execution.executor import failure
 from nasengine.objectives import Direction
 from nasengine.records import Architecture, Job, Result
@@ -42,6 +43,8 @@ class Standalone(EvaluatorSettings):
     Raises:
         InputError: every wrong value.
     """
+
+    splits_budget: ClassVar[bool] = True
 
     optimizer: str | Mapping[str, Any] = "sgd"
     schedule: str | Mapping[str, Any] = "cosine"
@@ -88,6 +91,10 @@ class StandaloneEvaluator:
         self.training, self.validation = inputs.training, inputs.validation
         self.task = smoothed(inputs.task, settings.label_smoothing)
         self._resized: tuple[tuple[int, int], Part, Part] | None = None
+        self._checkpoints: TrialCheckpoints | None = None
+        if inputs.checkpoints is not None:
+            kept = TrialCheckpoints(inputs.checkpoints, repr((settings, sorted(inputs.network.items()))))
+            self._checkpoints = kept if kept.usable else None
         import_late_parts(inputs.space)
 
     @property
@@ -112,6 +119,7 @@ class StandaloneEvaluator:
         inputs, settings = self.inputs, self.settings
         network = build(inputs.space, job.architecture, network=inputs.network, seed=job.seed)
         training, validation = self._parts(job.architecture)
+        kept = self._checkpoints
         report = train(
             network,
             training,
@@ -119,6 +127,8 @@ class StandaloneEvaluator:
             settings=settings,
             budget=job.budget,
             seed=job.seed,
+            checkpoints=None if kept is None else kept.own(job),
+            start=None if kept is None else kept.before(job),
             deterministic=inputs.deterministic,
         )
         measured = evaluate(network, validation, self.task, batch=settings.batch, precision=settings.precision)

@@ -19,7 +19,7 @@ from nasengine.costs import COSTS, check_constraints, check_known
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
 from nasengine.search.language.settings import Phase, RetrainPhase, SearchPhase, Strategy
-from nasengine.search.language.values import check_algorithm, check_training
+from nasengine.search.language.values import check_algorithm, check_scheduler, check_training
 from nasengine.search.needs import metrics_of, settings_of_evaluator
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import all_constraints, make_domain
@@ -117,6 +117,7 @@ def _check_components(space: SearchSpace, strategy: Strategy, phase: SearchPhase
             yield strategy.problem(place, problem.message, problem.expected) if place else problem
         return
     yield from check_algorithm(strategy, phase, domain)
+    yield from check_scheduler(strategy, phase)
     yield from check_training(strategy, phase)
 
 

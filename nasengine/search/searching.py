@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from nasengine.algorithms.schedulers import Scheduler
 from nasengine.costs.pricing import Pricer
 from nasengine.errors import BuildError, InputError
 from nasengine.evaluators import make_evaluator, shared_arrays
+from nasengine.evaluators.trial_checkpoints import FOLDER as CHECKPOINTS
+from nasengine.evaluators.trial_checkpoints import TrialCheckpoints
 from nasengine.execution import EXECUTORS, Executor, MakeEvaluator, Share, on_cluster
 from nasengine.objectives import Constraint, Objective, ParetoFront, losses, rank_trials
 from nasengine.records import Architecture, Trial, canonical_json
@@ -24,15 +27,9 @@ from nasengine.search.board import Board
 from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, SearchProgress
 from nasengine.search.figures import number, plural
 from nasengine.search.language.settings import Phase, SearchPhase, Strategy
-from nasengine.search.language.values import make_algorithm
+from nasengine.search.language.values import make_algorithm, make_scheduler
 from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
-from nasengine.search.needs import (
-    counted_constraints,
-    counted_objectives,
-    merges_isomorphic,
-    metrics_of,
-    settings_of_evaluator,
-)
+from nasengine.search.needs import counted_constraints, counted_objectives, metrics_of, settings_of_evaluator
 from nasengine.search.run_file import RunSettings
 from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
@@ -60,6 +57,11 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
     algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed, constraints)
     assert phase.evaluator is not None, "only algorithms that are not built yet do without"
     plan = evaluation_plan(settings, phase, phase.evaluator.component.plain())
+    checkpoints: TrialCheckpoints | None = None
+    if phase.scheduler is not None:
+        algorithm = make_scheduler(phase, algorithm)
+        checkpoints = TrialCheckpoints(run / phase.name / CHECKPOINTS)
+        plan["checkpoints"] = str(checkpoints.folder.resolve())
     make = functools.partial(make_evaluator, plan)
     needs = settings_of_evaluator(phase)
     share = functools.partial(shared_arrays, plan) if needs is not None and needs.needs_data else None
@@ -68,7 +70,11 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
     on_event(PhaseStarted(phase.name, phase.kind))
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(make_executor(settings, make, share))
-        watch = stack.enter_context(_Watch(run, phase.name, strategy.objectives, journal, on_event))
+        watch: Callable[[SearchEvent], None] = stack.enter_context(
+            _Watch(run, phase.name, strategy.objectives, journal, on_event)
+        )
+        if checkpoints is not None and isinstance(algorithm, Scheduler):
+            watch = _Sweep(checkpoints, algorithm, watch)
         outcome = run_search(
             algorithm,
             executor,
@@ -83,10 +89,11 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
             seconds=limits.get("seconds"),
             on_event=watch,
             phase=phase.name,
-            identity=settings.space.identity if merges_isomorphic(settings.space, phase) else None,
         )
     ranked = best_first(outcome.trials, strategy.objectives)
     write_ranking(ranking, ranked)
+    if checkpoints is not None:
+        checkpoints.clear()
     on_event(PhaseEnded(phase.name, outcome.elapsed_s, summary(outcome, ranked, strategy.objectives)))
 
 
@@ -268,6 +275,21 @@ def summary(outcome: SearchOutcome, ranked: Sequence[Trial], objectives: Sequenc
     best = ranked[0].measurements
     values = ", ".join(f"{objective.name} {number(best[objective.name])}" for objective in objectives)
     return f"{plural(len(outcome.trials), 'trial')} ({told}); best: trial {ranked[0].number} with {values}"
+
+
+class _Sweep:
+    """Removes the checkpoints that no trial can need any more, as a search goes on; passes events on."""
+
+    def __init__(
+        self, checkpoints: TrialCheckpoints, scheduler: Scheduler, on_event: Callable[[SearchEvent], None]
+    ) -> None:
+        self._checkpoints, self._scheduler, self._on_event = checkpoints, scheduler, on_event
+
+    def __call__(self, progress: SearchEvent) -> None:
+        if progress.kind in ("told", "resumed") and self._checkpoints.folder.is_dir():
+            left = None if progress.trials is None else progress.trials - progress.asked
+            self._checkpoints.keep(self._scheduler.resumable(left), progress.told)
+        self._on_event(progress)
 
 
 class _Watch:

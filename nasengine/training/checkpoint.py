@@ -100,6 +100,17 @@ class CheckpointFolder:
             return Progress(metadata["epoch"], tuple(metadata["curve"]))
         return Progress(0, ())
 
+    def fits(self) -> bool:
+        """Whether there is a checkpoint of this very training that can be read."""
+        for path in reversed(self._paths()):
+            try:
+                with safe_open(path, framework="pt") as file:
+                    metadata = json.loads(file.metadata()["nasengine"])
+            except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+                continue
+            return bool(metadata["format"] == FORMAT and metadata["key"] == self.key)
+        return False
+
     def clear(self) -> None:
         """Remove all checkpoints: the training is done and its weights are saved elsewhere."""
         for path in (*self._paths(), *self.folder.glob(".checkpoint_*.tmp")):  # the latter after a kill while writing

@@ -74,6 +74,7 @@ def train(
     budget: Mapping[str, float],
     seed: int,
     checkpoints: CheckpointFolder | None = None,
+    start: CheckpointFolder | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     deterministic: bool = False,
 ) -> TrainingReport:
@@ -86,7 +87,9 @@ def train(
         settings: everything else but the length.
         budget: see `Length.of`.
         seed: of the order of images, of the augmentation and of layers that draw.
-        checkpoints: where to go on from and to save to; None: neither.
+        checkpoints: where to go on from and to save to; None: neither. A part of a longer training leaves the state
+            after its last whole epoch here.
+        start: where to go on from if nothing is there: the checkpoints of a shorter part of the same training.
         on_epoch: called after every epoch.
         deterministic: on a GPU, use only kernels that repeat bit for bit (slower).
 
@@ -105,9 +108,10 @@ def train(
     optimizer = settings.optimizer.build(network)
     average = WeightAverage(network, settings.ema) if settings.ema is not None else None
     done, curve = 0, []
-    if checkpoints is not None:
-        progress = checkpoints.load(network=network, optimizer=optimizer, average=average)
-        done, curve = progress.epoch, list(progress.curve)
+    for folder in (checkpoints, start):
+        if folder is not None and not done:
+            progress = folder.load(network=network, optimizer=optimizer, average=average)
+            done, curve = progress.epoch, list(progress.curve)
 
     images_per_epoch = length.steps_per_epoch * batch if settings.drop_last else _all_images(length, batch, len(part))
     remaining = length.steps - done * length.steps_per_epoch
@@ -138,10 +142,11 @@ def train(
             )
             step.loss_sum.zero_()
             for index, (images, labels) in enumerate(batches):
+                begin, end = length.schedule_at(epoch * length.steps_per_epoch + index)
                 rate = settings.schedule.rate(
                     settings.optimizer.rate,
-                    epoch + index / length.steps_per_epoch,
-                    length.steps / length.steps_per_epoch,
+                    epoch + index / length.steps_per_epoch - begin / length.steps_per_epoch,
+                    (end - begin) / length.steps_per_epoch,
                 )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
@@ -151,8 +156,9 @@ def train(
             if not math.isfinite(loss):
                 raise TrialError(f"the training loss became {loss} in epoch {epoch + 1} of {length.epochs}")
             curve.append({"epoch": epoch + 1, "loss": loss, "rate": rate})
-            last = epoch + 1 == length.epochs
-            if checkpoints is not None and not last and (epoch + 1) % checkpoints.every == 0:
+            due = epoch + 1 < length.epochs and checkpoints is not None and (epoch + 1) % checkpoints.every == 0
+            due = due or (length.is_part and epoch + 1 == length.whole_epochs)
+            if checkpoints is not None and due:
                 checkpoints.save(epoch + 1, network=network, optimizer=optimizer, average=average, curve=curve)
             if on_epoch is not None:
                 seconds = time.perf_counter() - epoch_started

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from nasengine.errors import InputError, Problem, nearest, one_of
+from nasengine.records import WHOLE
 from nasengine.training.augmentation import Augmentation, CropFlip, make_augmentation
 from nasengine.training.components import call_checked, make_component
 from nasengine.training.optimizers import OPTIMIZERS, SGD, OptimizerSettings
@@ -15,6 +16,8 @@ from nasengine.training.schedules import SCHEDULES, Cosine, Schedule
 
 Precision = Literal["auto", "float32", "bfloat16"]
 UNITS = ("epochs", "steps", "steps_per_epoch")
+PARTS = (f"{WHOLE}epochs", f"{WHOLE}steps")
+RESTART = "restart_"  # before a number: the schedule begins anew there
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +97,49 @@ def training_settings(plain: Mapping[str, object]) -> TrainingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long a training is.
+    """How long a training is, and of which longer one it is a part.
 
     Args:
         steps: updates of the weights, in all.
         steps_per_epoch: after so many, an epoch ends (a point on the learning curve, a checkpoint).
+        whole: updates of the training that the schedule is laid out for; None: there is no more than `steps`.
+        restarts: after so many updates the schedule begins anew, ascending.
     """
 
     steps: int
     steps_per_epoch: int
+    whole: int | None = None
+    restarts: tuple[int, ...] = ()
 
     @property
     def epochs(self) -> int:
         """How many epochs begin."""
         return -(-self.steps // self.steps_per_epoch)
 
+    @property
+    def is_part(self) -> bool:
+        """Whether a longer training goes on from here."""
+        return self.whole is not None and self.steps < self.whole
+
+    @property
+    def whole_epochs(self) -> int:
+        """How many epochs end."""
+        return self.steps // self.steps_per_epoch
+
+    def schedule_at(self, step: int) -> tuple[int, int]:
+        """The first and the last step, exclusive, of the schedule that a step is under."""
+        ends = (*self.restarts, self.steps if self.whole is None else self.whole)
+        end = next((end for end in ends if step < end), ends[-1])
+        return max((begin for begin in self.restarts if begin <= step), default=0), end
+
     @classmethod
     def of(cls, budget: Mapping[str, float], *, images: int, batch: int, drop_last: bool) -> Length:
         """The length that a budget means for so many images.
 
         Args:
-            budget: `{"epochs": 2}` (fractions allowed), `{"steps": 500}`, or `{"epochs": 20, "steps_per_epoch": 250}`.
+            budget: `{"epochs": 2}` (fractions allowed), `{"steps": 500}`, or `{"epochs": 20, "steps_per_epoch": 250}`;
+                the first part of a longer training says of which: `{"epochs": 3, "of_epochs": 27}`, and after what
+                its schedule begins anew, if it does: `{"epochs": 3, "of_epochs": 9, "restart_1": 3}`.
 
         Raises:
             InputError: another unit, no amount, both epochs and steps, or an amount that is not above 0.
@@ -125,7 +150,7 @@ class Length:
                 expected=f"expected {one_of(UNITS)}{nearest(unit, UNITS)}",
             )
             for unit in budget
-            if unit not in UNITS
+            if unit not in UNITS and unit not in PARTS and not unit.startswith(RESTART)
         ]
         problems += [
             Problem(f"budget.{unit} is {amount!r}", expected="expected a number above 0")
@@ -135,9 +160,17 @@ class Length:
         if ("epochs" in budget) == ("steps" in budget):
             found = "both epochs and steps" if "epochs" in budget else "neither epochs nor steps"
             problems.append(Problem(f"the budget of a training gives {found}", expected="expected one of them"))
+        if ("epochs" in budget and "of_steps" in budget) or ("steps" in budget and "of_epochs" in budget):
+            problems.append(Problem("the budget is a part of a training in another unit", expected="expected the same"))
         if problems:
             raise InputError(problems)
         natural = max(1, images // batch) if drop_last else -(-images // batch)
         per_epoch = int(budget["steps_per_epoch"]) if "steps_per_epoch" in budget else natural
-        steps = budget["steps"] if "steps" in budget else budget["epochs"] * per_epoch
-        return cls(max(1, round(steps)), max(1, per_epoch))
+        unit, each = ("steps", 1) if "steps" in budget else ("epochs", per_epoch)
+
+        def steps(amount: float) -> int:
+            return max(1, round(amount * each))
+
+        whole = steps(budget[f"{WHOLE}{unit}"]) if f"{WHOLE}{unit}" in budget else None
+        restarts = sorted(steps(amount) for key, amount in budget.items() if key.startswith(RESTART))
+        return cls(steps(budget[unit]), max(1, per_epoch), whole, tuple(restarts))

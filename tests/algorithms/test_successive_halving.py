@@ -224,4 +224,9 @@ def test_checkpoints_are_kept_of_trials_that_can_still_go_on() -> None:
     assert set(scheduler.resumable(0)) == {2}
     promoted = scheduler.ask(3)
     assert short(promoted) == (2, 3, 2)
-    assert set(scheduler.resumable(None)) == {0, 1}  # 2 has gone on; its checkpoint is for who runs trial 3 to drop
+    assert promoted is not None
+    assert set(scheduler.resumable(0)) == {2}  # trial 3 goes on with it
+    tell(scheduler, 3, promoted, 0.5)
+    assert set(scheduler.resumable(None)) == {0, 1, 3}
+    assert set(scheduler.resumable(2)) == {3}
+    assert set(scheduler.resumable(3)) == {1, 3}

@@ -29,4 +29,6 @@ class Scheduler(Algorithm):
 
     @abstractmethod
     def resumable(self, trials_left: int | None) -> Collection[int]:
-        """The trials told so far that a later candidate may resume, if at most so many more are asked."""
+        """The trials told so far whose training is or may yet be gone on with: by a candidate that was asked and not
+        told yet, or by a later one, if at most so many more are asked.
+        """

@@ -82,6 +82,7 @@ class SuccessiveHalving(Scheduler):
         self._told = 0  # of the source's trials
         self._seen: set[Architecture] = set()  # on the lowest rung
         self._exhausted = False
+        self._going_on: dict[int, int] = {}  # trial asked and not told -> the one it resumes
 
     def _budget(self, level: float, horizon: str) -> Mapping[str, float] | None:
         """What training to one rung may spend, None for all of it: a part names the whole, and where schedules begin
@@ -99,6 +100,7 @@ class SuccessiveHalving(Scheduler):
             best = self._rungs[level].best_to_go_on()
             if best is not None:
                 self._rungs[level].goes_on(best)
+                self._going_on[trial_number] = best
                 return self._note(
                     Candidate(self._asked[best].architecture, (), self.budgets[level + 1], best), level + 1
                 )
@@ -118,6 +120,7 @@ class SuccessiveHalving(Scheduler):
 
     def tell(self, trial: Trial) -> None:
         level = self._rung_of[trial.number]
+        self._going_on.pop(trial.number, None)
         measured = trial.status in ("stopped", "completed")
         if level == 0:
             candidate = self._proposed[self._told]
@@ -135,7 +138,8 @@ class SuccessiveHalving(Scheduler):
         """With one objective a place in a rung only gets worse: what is too low even if all trials left came to this
         rung is out.
         """
-        return {number for rung in self._rungs for number in rung.may_go_on(trials_left)}
+        waiting = {number for rung in self._rungs for number in rung.may_go_on(trials_left)}
+        return waiting.union(self._going_on.values())
 
     def contents(self) -> list[list[int]]:
         """The trials measured at each rung but the top one, lowest rung first, best first."""

@@ -190,6 +190,7 @@ PHASES: Mapping[str, Mapping[str, Form]] = {
     "search": {
         **_COMMON,
         "algorithm": ComponentForm("algorithm", about="what proposes candidates"),
+        "scheduler": ComponentForm("scheduler", about="how much of its budget a candidate gets, and which go on"),
         "evaluator": EvaluatorForm(),
         "budget": BUDGETS["search"],
         "require": AnyMapping("conditions on the artifacts of `from`"),

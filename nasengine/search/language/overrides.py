@@ -9,6 +9,7 @@ override is put into the tree before it is read, so that it is checked like ever
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 
@@ -119,6 +120,7 @@ def _full_path(content: YamlMapping, kind: str, rest: list[str], mark: Mark, rea
         return rest
     inner = {
         "algorithm": _arguments(content, "algorithm", reader),
+        "scheduler": _arguments(content, "scheduler", reader),
         "evaluator": (*_arguments(content, "evaluator", reader), *EVALUATOR),
     }
     owners = [component for component, names in inner.items() if key in names]
@@ -128,7 +130,7 @@ def _full_path(content: YamlMapping, kind: str, rest: list[str], mark: Mark, rea
         choices = " or ".join(f"{kind}.{owner}.{key}" for owner in owners)
         reader.note(mark, f"{key!r} is an argument of both {' and '.join(owners)}", f"expected {choices}")
         return None
-    known = (*own, *inner["algorithm"], *inner["evaluator"])
+    known = (*own, *itertools.chain(*inner.values()))
     reader.note(
         mark, f"{key!r} is no setting of this {kind} phase", f"expected {one_of(known, 30)}{nearest(key, known)}"
     )

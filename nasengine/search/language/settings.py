@@ -157,6 +157,7 @@ class SearchPhase(Phase):
 
     Args:
         algorithm: what proposes candidates.
+        scheduler: decides how much of its budget each candidate gets; None: every one all of it.
         evaluator: what measures them; None for an algorithm that reads its answer off an artifact.
         require: conditions on the artifacts of `origins`.
     """
@@ -164,6 +165,7 @@ class SearchPhase(Phase):
     kind: ClassVar[str] = "search"
 
     algorithm: Component
+    scheduler: Component | None = None
     evaluator: EvaluatorSettings | None = None
     require: Mapping[str, Plain] = field(default_factory=dict)
 
@@ -171,7 +173,8 @@ class SearchPhase(Phase):
         return {
             **self._common(),
             "algorithm": self.algorithm.plain(),
-            **_given(evaluator=_plain(self.evaluator), require=dict(self.require) or None),
+            **_given(scheduler=_plain(self.scheduler), evaluator=_plain(self.evaluator)),
+            **_given(require=dict(self.require) or None),
         }
 
 

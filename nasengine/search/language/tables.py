@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nasengine.algorithms import ALGORITHMS
+from nasengine.algorithms.schedulers import SCHEDULERS
 from nasengine.evaluators import EVALUATORS, Standalone
 from nasengine.search.language.forms import Tables
 from nasengine.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
@@ -22,4 +23,5 @@ def built_tables() -> Tables:
         "retrain trainer": {PLAIN_TRAINER: Standalone},
         "sampler": {},
         "schedule": SCHEDULES,
+        "scheduler": SCHEDULERS,
     }

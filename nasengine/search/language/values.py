@@ -4,10 +4,12 @@ population, a momentum of 1.5. The constructors are called, and what they refuse
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 
-from nasengine.algorithms import Algorithm
+from nasengine.algorithms import Algorithm, RandomSearch
+from nasengine.algorithms.schedulers import Scheduler
 from nasengine.errors import InputError, Problem
 from nasengine.evaluators.plan import evaluator_settings
 from nasengine.objectives import Constraint, Objective
@@ -24,7 +26,7 @@ def make_algorithm(
     seed: int,
     constraints: Sequence[Constraint] = (),
 ) -> Algorithm:
-    """The phase's algorithm.
+    """The phase's algorithm, without its scheduler.
 
     Args:
         phase: whose algorithm is meant.
@@ -40,11 +42,26 @@ def make_algorithm(
     return made
 
 
+def make_scheduler(phase: SearchPhase, source: Algorithm) -> Scheduler:
+    """The phase's scheduler, which it must have; it takes its architectures from `source`.
+
+    Raises:
+        InputError: it refuses its settings, or cannot divide the budget of a trial.
+    """
+    assert phase.scheduler is not None, "asked for a phase that has one"
+    assert phase.evaluator is not None, "a scheduler needs an evaluator, and that was checked"
+    budget = phase.evaluator.budget.amounts if phase.evaluator.budget else {}
+    constructor = built_tables()["scheduler"][phase.scheduler.type]
+    made: Scheduler = constructor(source, budget=budget, **phase.scheduler.settings)
+    return made
+
+
 def check_values(strategy: Strategy) -> Iterator[Problem]:
     """What constructors refuse whatever the space."""
     for phase in strategy.phases:
         if isinstance(phase, SearchPhase):
             yield from check_algorithm(strategy, phase, _any_domain(phase.algorithm))
+            yield from check_scheduler(strategy, phase)
         if isinstance(phase, SearchPhase | RetrainPhase):
             yield from check_training(strategy, phase)
 
@@ -53,6 +70,29 @@ def check_algorithm(strategy: Strategy, phase: SearchPhase, domain: Domain) -> I
     """What the algorithm of a phase refuses."""
     place = f"phases.{phase.name}.algorithm"
     return _refused(strategy, place, lambda: make_algorithm(phase, domain, strategy.objectives, seed=0))
+
+
+def check_scheduler(strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
+    """What the scheduler of a phase refuses: its settings, an evaluator that trains nothing or cannot stop early."""
+    if phase.scheduler is None:
+        return
+    place, name = f"phases.{phase.name}.scheduler", phase.scheduler.type
+    if phase.evaluator is None:
+        yield strategy.problem(place, f"the scheduler {name!r} has nothing measured that it could cut short")
+        return
+    evaluator = phase.evaluator.component
+    if phase.evaluator.budget is None:
+        message = f"the scheduler {name!r} divides the budget of a trial, and the evaluator {evaluator.type!r} has none"
+        yield strategy.problem(place, message, "expected `budget:` with the evaluator, such as {epochs: 27}")
+        return
+    with contextlib.suppress(InputError):  # settings that the evaluator refuses are noted elsewhere
+        if not evaluator_settings(evaluator.plain()).splits_budget:
+            message = f"the evaluator {evaluator.type!r} measures under its whole budget only"
+            yield strategy.problem(
+                place, message, f"expected no `scheduler:`, or another evaluator than {evaluator.type}"
+            )
+    source = RandomSearch(_any_domain(Component("random_search")), strategy.objectives)
+    yield from _refused(strategy, place, lambda: make_scheduler(phase, source))
 
 
 def check_training(strategy: Strategy, phase: SearchPhase | RetrainPhase) -> Iterator[Problem]:
