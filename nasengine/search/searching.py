@@ -29,7 +29,13 @@ from nasengine.search.figures import number, plural
 from nasengine.search.language.settings import Phase, SearchPhase, Strategy
 from nasengine.search.language.values import make_algorithm, make_scheduler
 from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
-from nasengine.search.needs import counted_constraints, counted_objectives, metrics_of, settings_of_evaluator
+from nasengine.search.needs import (
+    counted_constraints,
+    counted_objectives,
+    merges_isomorphic,
+    metrics_of,
+    settings_of_evaluator,
+)
 from nasengine.search.run_file import RunSettings
 from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
@@ -89,6 +95,7 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
             seconds=limits.get("seconds"),
             on_event=watch,
             phase=phase.name,
+            identity=settings.space.identity if merges_isomorphic(settings.space, phase) else None,
         )
     ranked = best_first(outcome.trials, strategy.objectives)
     write_ranking(ranking, ranked)
