@@ -18,7 +18,7 @@ BEST = "best"
 
 
 def export_best(run: Run, tell: Callable[[Note], None]) -> Exported | None:
-    """Write RUN/best; None if the run has retrained nothing.
+    """Write RUN/best; None if the run has retrained nothing, or only what it was told to and not what it found.
 
     Raises:
         ExportError: the files do not prove equal to the trained network; nothing is left in RUN/best.
@@ -26,6 +26,8 @@ def export_best(run: Run, tell: Callable[[Note], None]) -> Exported | None:
     if not any(record.completed for record in run.retrained):
         return None
     best = run.best
+    if best.weights is None:
+        return None
     tell(Note(f"exporting to {run.folder / BEST}, with proof"))
     exported = export(best, run.folder / BEST)
     for note in exported.notes:
