@@ -143,7 +143,7 @@ class SamplerStudy:
         self._distributions = {name: found for axis in axes for name, found in axis.parameters.items()}
         self._make_sampler = make_sampler
         self._storage = InMemoryStorage()
-        with _quietly():
+        with quietly():
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name="search",
@@ -154,7 +154,7 @@ class SamplerStudy:
 
     def ask(self, seed: int) -> Suggestion:
         """A new running trial, to be asked of a fresh sampler."""
-        with _quietly():
+        with quietly():
             self._study.sampler = self._make_sampler(seed)
             trial = self._study.ask()
             identity = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
@@ -230,7 +230,7 @@ def gp(seed: int, *, deterministic: bool) -> BaseSampler:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Neither log lines nor the warnings that a feature is experimental; as before afterwards."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
