@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Architecture": "nasengine.records",
     "BuildError": "nasengine.errors",
+    "Comparison": "nasengine.report.judging",
     "Costs": "nasengine.costs",
     "ExportError": "nasengine.errors",
     "InputError": "nasengine.errors",
@@ -36,6 +37,8 @@ _HOMES = {
     "build": "nasengine.build",
     "check_space": "nasengine.search.fitting",
     "check_strategy": "nasengine.search.language.strategy",
+    "compare": "nasengine.search.comparing",
+    "compare_runs": "nasengine.search.comparing",
     "costs": "nasengine.costs",
     "export": "nasengine.search.api",
     "load_plugins": "nasengine.evaluators",

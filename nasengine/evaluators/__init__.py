@@ -11,6 +11,7 @@ from nasengine.evaluators.plan import load_materials, make_evaluator, make_task,
 from nasengine.evaluators.plugins import PLUGIN_KINDS, load_plugins
 from nasengine.evaluators.retraining import Retrained, retrain
 from nasengine.evaluators.standalone import Standalone, StandaloneEvaluator
+from nasengine.evaluators.table import Table, TableEvaluator
 from nasengine.evaluators.tables import EVALUATORS
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "Retrained",
     "Standalone",
     "StandaloneEvaluator",
+    "Table",
+    "TableEvaluator",
     "load_materials",
     "load_plugins",
     "make_evaluator",
