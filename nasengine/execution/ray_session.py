@@ -1,7 +1,8 @@
 """Joining a Ray cluster, or starting one on this machine, without a word on the terminal.
 
 A Ray that the process has initialised itself is used and left as it is. One of our own is gone with the session, and
-with the process should that be killed: its processes end with the one that started them.
+with the process should that be killed: most of Ray's processes end with the one that started them, and a reaper sees
+to those that would stay for another minute.
 
 Ray's own messages are shown if the environment variable NASENGINE_RAY_LOG is set to something, and its log files kept.
 """
@@ -9,6 +10,7 @@ Ray's own messages are shown if the environment variable NASENGINE_RAY_LOG is se
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import logging
 import os
@@ -19,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from nasengine.errors import InputError, Problem, RunError
+from nasengine.execution.reaper import Reaper
 
 LOG_VARIABLE = "NASENGINE_RAY_LOG"
 QUIET = {
@@ -61,6 +64,7 @@ class RaySession:
         self.alone = not self.joined and address in (None, "local")
         self._silenced = contextlib.ExitStack()
         self._folder: str | None = None
+        self._reaper: Reaper | None = None
         if not self.joined:
             self._connect("local" if self.alone else str(address), cpus)
 
@@ -78,6 +82,8 @@ class RaySession:
             self.close()
             what = "Ray cannot be started on this machine" if self.alone else f"no Ray cluster answers at {address!r}"
             raise RunError(f"{what}: {_first_line(error)}") from error
+        if self.alone:
+            self._reaper = Reaper(_descendants(), None if loud else self._folder)
         if not loud:
             self._silenced.enter_context(_errors_unprinted())
 
@@ -96,6 +102,8 @@ class RaySession:
         if not self.joined:
             self.ray.shutdown()
         self._silenced.close()
+        if self._reaper is not None:
+            self._reaper.dismiss()
         if self._folder is not None and not os.environ.get(LOG_VARIABLE):
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -130,6 +138,12 @@ def _errors_unprinted() -> Iterator[None]:
         yield
     finally:
         worker.print_to_stdstream = printing
+
+
+def _descendants() -> list[int]:
+    """The processes that this one has started, directly or not."""
+    psutil: Any = importlib.import_module("psutil")  # comes with Ray, and can be imported once Ray is
+    return [child.pid for child in psutil.Process().children(recursive=True)]
 
 
 def _short_folder() -> str | None:
