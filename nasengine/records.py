@@ -86,6 +86,20 @@ def is_partial(budget: Mapping[str, float] | None) -> bool:
     )
 
 
+def share_of(budget: Mapping[str, float] | None) -> float:
+    """How large a part a budget is of the whole: 1 for one that is no part."""
+    if budget is None:
+        return 1.0
+    return min(
+        (
+            budget[unit.removeprefix(WHOLE)] / amount
+            for unit, amount in budget.items()
+            if unit.startswith(WHOLE) and unit.removeprefix(WHOLE) in budget
+        ),
+        default=1.0,
+    )
+
+
 def part_of(budget: Mapping[str, float]) -> str:
     """A partial budget in words: "3 of 27 epochs"."""
     return ", ".join(

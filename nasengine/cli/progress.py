@@ -93,13 +93,14 @@ class Lines(Watcher):
         """A trial that ended, the best so far, and the time left."""
         of = "" if progress.trials is None else f"/{progress.trials}"
         parts = [f"{progress.ended}{of}", f"trial {trial.number}", trial.status]
-        if trial.completed:
-            parts.append(values(trial, self.objectives))
-        elif trial.reason:
+        measured = trial.completed or trial.status == "stopped"
+        if trial.reason:
             parts.append(trial.reason)
+        if measured:
+            parts.append(values(trial, self.objectives))
         if progress.same_as is not None:
             parts.append(f"same as trial {progress.same_as}")
-        elif trial.completed:
+        elif measured:
             parts.append(f"in {duration(progress.seconds)}")
         if best is not None and best.number != trial.number:
             parts.append(f"best {values(best, self.objectives[:1])} (trial {best.number})")

@@ -14,14 +14,21 @@ LAST_NAME = re.compile(r"[^.]*(?:\.\d+)*$")
 
 
 def ranking(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[list[str], list[list[object]]]:
-    """Head and rows of a table of trials, best first."""
+    """Head and rows of a table of trials, best first; where some were stopped, with how far each was measured."""
     names = [objective.name for objective in objectives]
     names += [name for name in PRICED if name not in names and all(name in trial.measurements for trial in trials)]
+    parts = any(not trial.completed for trial in trials)
     rows = [
-        [rank, trial.number, *(trial.measurements[name] for name in names), in_short(trial.architecture)]
+        [
+            rank,
+            trial.number,
+            *(trial.measurements[name] for name in names),
+            *([trial.reason or "whole"] if parts else []),
+            in_short(trial.architecture),
+        ]
         for rank, trial in enumerate(trials, start=1)
     ]
-    return ["rank", "trial", *names, "architecture"], rows
+    return ["rank", "trial", *names, *(["budget"] if parts else []), "architecture"], rows
 
 
 def in_short(architecture: Architecture) -> str:

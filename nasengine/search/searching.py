@@ -7,6 +7,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from nasengine.evaluators.trial_checkpoints import FOLDER as CHECKPOINTS
 from nasengine.evaluators.trial_checkpoints import TrialCheckpoints
 from nasengine.execution import EXECUTORS, Executor, MakeEvaluator, Share, on_cluster
 from nasengine.objectives import Constraint, Objective, ParetoFront, losses, rank_trials
-from nasengine.records import Architecture, Trial, canonical_json
+from nasengine.records import Architecture, Trial, canonical_json, share_of
 from nasengine.registry import look_up
 from nasengine.runs import Journal, write_atomically
 from nasengine.search.board import Board
@@ -239,18 +240,29 @@ def best_first(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list
     """The completed trials in the order of `rank_trials`, save that the best by the first objective leads.
 
     With several objectives the ends of the front come first in any case; which of them is "the best" is for the order
-    of the objectives to say.
+    of the objectives to say. After them come those that were stopped, the larger the part of the budget they were
+    measured under the earlier, in the same order among their equals. An architecture is listed once, by its largest
+    budget.
     """
-    ranked = rank_trials(trials, objectives)
-    if ranked:
-        ranked.insert(
-            0, ranked.pop(ranked.index(min(ranked, key=lambda trial: losses(trial.measurements, objectives))))
-        )
-    return ranked
+    groups: dict[float, list[Trial]] = {}
+    for trial in trials:
+        if trial.status in ("completed", "stopped"):
+            share = 1.0 if trial.completed else min(share_of(trial.candidate.budget), 1.0 - 1e-9)
+            groups.setdefault(share, []).append(trial)
+    listed: dict[Architecture, Trial] = {}
+    for share in sorted(groups, reverse=True):
+        numbers = {trial.number: trial for trial in groups[share]}
+        ranked = rank_trials([replace(trial, status="completed") for trial in groups[share]], objectives)
+        if ranked:
+            best = min(ranked, key=lambda trial: losses(trial.measurements, objectives))
+            ranked.insert(0, ranked.pop(ranked.index(best)))
+        for trial in ranked:
+            listed.setdefault(trial.architecture, numbers[trial.number])
+    return list(listed.values())
 
 
 def write_ranking(path: Path, ranked: Iterable[Trial]) -> None:
-    """One line a completed architecture, best first."""
+    """One line an architecture, best first; one that was stopped says so, and under which budget."""
     lines = (
         canonical_json(
             {
@@ -258,6 +270,7 @@ def write_ranking(path: Path, ranked: Iterable[Trial]) -> None:
                 "trial": trial.number,
                 "architecture": trial.architecture.to_json(),
                 "measurements": dict(trial.measurements),
+                **({} if trial.completed else {"status": trial.status, "budget": dict(trial.candidate.budget or {})}),
             }
         )
         for rank, trial in enumerate(ranked)
@@ -281,7 +294,8 @@ def summary(outcome: SearchOutcome, ranked: Sequence[Trial], objectives: Sequenc
         return f"{plural(len(outcome.trials), 'trial')} ({told})"
     best = ranked[0].measurements
     values = ", ".join(f"{objective.name} {number(best[objective.name])}" for objective in objectives)
-    return f"{plural(len(outcome.trials), 'trial')} ({told}); best: trial {ranked[0].number} with {values}"
+    after = f" after {ranked[0].reason}" if ranked[0].status == "stopped" else ""
+    return f"{plural(len(outcome.trials), 'trial')} ({told}); best: trial {ranked[0].number} with {values}{after}"
 
 
 class _Sweep:

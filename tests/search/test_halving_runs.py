@@ -11,9 +11,12 @@ import pytest
 
 import nasengine as nas
 from nasengine.errors import InputError
+from nasengine.objectives import parse_objectives
+from nasengine.records import Architecture, Candidate, Trial
 from nasengine.runs import JOURNAL_NAME, canonical_records, read_journal
 from nasengine.search.language.strategy import strategy_from_mapping
-from nasengine.search.searching import read_ranking
+from nasengine.search.searching import best_first, read_ranking
+from nasengine.training import loop
 from tests.search.small import quick_search, quick_strategy
 
 STRATEGY = """
@@ -161,3 +164,36 @@ def test_its_settings_survive_being_written_down() -> None:
     again = strategy_from_mapping(strategy.plain())
     assert again == strategy
     assert again.phases[0].plain()["scheduler"] == {"type": "successive_halving", "reduction": 2, "rungs": 3}
+
+
+def test_epochs_before_a_checkpoint_are_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+    epoch_batches = loop.epoch_batches
+
+    def counted(*arguments: Any, epoch: int, **keywords: Any) -> Any:
+        trained.append(epoch)
+        return epoch_batches(*arguments, epoch=epoch, **keywords)
+
+    monkeypatch.setattr(loop, "epoch_batches", counted)
+    halved(tmp_path / "kept")
+    history = read_journal(tmp_path / "kept").history("search")
+    spent = {record.trial: int(record.budget["epochs"]) for record in history.asked}
+    own = [record for record in history.asked if record.same_as is None]
+    added = [spent[record.trial] - (0 if record.resumes is None else spent[record.resumes]) for record in own]
+    assert len(trained) == sum(added)
+    assert len(trained) < sum(spent[record.trial] for record in own)
+
+
+def test_of_stopped_trials_the_longest_trained_is_ranked_first() -> None:
+    def trial(number: int, x: int, accuracy: float, epochs: int) -> Trial:
+        budget = None if epochs == 9 else {"epochs": epochs, "of_epochs": 9}
+        candidate = Candidate(Architecture({"x": x}), (), budget)
+        return Trial(number, candidate, "stopped" if budget else "completed", {"accuracy": accuracy})
+
+    trials = [
+        trial(0, 1, 0.9, 1), trial(1, 2, 0.8, 1), trial(2, 3, 0.1, 1), trial(3, 1, 0.3, 3), trial(4, 2, 0.4, 3),
+        trial(5, 1, 0.2, 9), Trial(6, Candidate(Architecture({"x": 4})), "failed"),
+    ]  # fmt: skip
+    ranked = best_first(trials, parse_objectives({"accuracy": "maximize"}))
+    assert [found.number for found in ranked] == [5, 4, 2]
+    assert [found.status for found in ranked] == ["completed", "stopped", "stopped"]
