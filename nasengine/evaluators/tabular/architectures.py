@@ -122,7 +122,8 @@ class _Rows:
                 found = f"no part of the code answers the choice {path!r} of {self.space.name}"
                 expected = "expected every choice that no other one leaves out"
                 self.problems.add(found, self.marks.get("architecture.choices"), expected)
-        if column is None or len(tables) < len(encoding.choices) or self.problems:
+        self.check_options(encoding, tables)
+        if column is None or self.problems:
             return None
         for row, cell in enumerate(column.cells()):
             code = cell.strip()
@@ -144,16 +145,18 @@ class _Rows:
         if options is None:
             return dict(zip(DIGITS, range(len(decision.options)), strict=False))
         indexes = {option_key(option): index for index, option in enumerate(decision.options)}
-        found = {}
-        for part, option in options.items():
-            if option_key(option) in indexes:
-                found[part] = indexes[option_key(option)]
-            else:
-                known = [shown(option) for option in decision.options]
+        keys = {part: option_key(option) for part, option in options.items()}
+        return {part: indexes[key] for part, key in keys.items() if key in indexes}
+
+    def check_options(self, encoding: CodeColumn, tables: Sequence[tuple[int, Mapping[str, int]]]) -> None:
+        """Every part of a code must mean an option of some choice."""
+        decisions = [self.space.decisions[place] for place, _ in tables]
+        known = list(dict.fromkeys(shown(option) for decision in decisions for option in decision.options))
+        for part, option in (encoding.options or {}).items():
+            if not any(part in parts for _, parts in tables):
+                message = f"no choice of the code has the option {shown(option)!r}"
                 expected = f"expected {one_of(known)}{nearest(shown(option), known)}"
-                mark = self.marks.get(f"architecture.options.{part}")
-                self.problems.add(f"{decision.path} has no option {shown(option)!r}", mark, expected)
-        return found
+                self.problems.add(message, self.marks.get(f"architecture.options.{part}"), expected)
 
     def from_json(self, encoding: JsonColumn) -> Column | None:
         """One column of JSON."""
