@@ -53,10 +53,10 @@ def place(
     kind = EXECUTORS[executor]
     gpus = gpus or 0.0
     if on_cluster(kind):
-        kind.check_installed()
         wanted = device or settings.device
         chosen = ("cuda" if gpus else "cpu") if wanted == "auto" else wanted
         _refuse(_cluster_device_problems(chosen, gpus))
+        kind.check_installed()
     else:
         chosen = str(choose_device(device or settings.device))
     if workers is None:

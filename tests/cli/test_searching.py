@@ -167,6 +167,8 @@ def test_a_trial_is_retrained_and_exported_by_its_number(
         (("search", "quickstart", "random_search", "--set", "search.budgt.trials=3"), 2, "budget"),
         (("search", "quickstart", "random_search", "--device", "tpu"), 2, "tpu"),
         (("search", "quickstart", "random_search", "--executor", "lokal"), 2, "local"),
+        (("search", "quickstart", "random_search", "--executor", "local", "--address", "auto"), 2, "joins no cluster"),
+        (("search", "quickstart", "random_search", "--gpus", "1.5"), 2, "a part of one, such as 0.5"),
         (("search", "quickstart", "random_search", "--time", "soon"), 2, "soon"),
         (
             ("search", "quickstart", "random_search", "--time", "2"),
