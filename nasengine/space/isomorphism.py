@@ -29,6 +29,7 @@ from nasengine.space.filling import ABSENT, Call, Filled
 
 # Nothing but functions of their input. Types that are not here (a user's, too) are taken to have weights of their own.
 WITHOUT_WEIGHTS = frozenset({"average_pool", "max_pool", "subsample", "global_average_pool", "flatten"})
+_ZERO, _IDENTITY = f"{ZERO}()", f"{IDENTITY}()"  # the texts of calls without arguments
 _OF_THE_GRAPH = frozenset({"nodes", "edges", "output"})
 
 
@@ -67,9 +68,9 @@ def _cell_text(cell: Call) -> str:
     """The canonical text of a cell: that of a zero or of an identity, or its numbered graph."""
     vertices, outputs = _vertices(cell)
     if outputs == [Counter()]:
-        return f"{ZERO}()"
+        return _ZERO
     if outputs == [Counter({0: 1})]:
-        return f"{IDENTITY}()"
+        return _IDENTITY
     order = _canonical_order(vertices, outputs)
     number = {vertex: place for place, vertex in enumerate(order)}
     written = [f"{vertices[v].operation}<{_sum(vertices[v].reads, number)}" for v in order]
@@ -85,14 +86,18 @@ def _sum(terms: Counter[int], number: dict[int, int]) -> str:
 def _vertices(cell: Call) -> tuple[list[_Vertex], list[Counter[int]]]:
     """The operations that the output needs, vertex 0 being the input, and the sums that the cell gives."""
     graph = cell_graph(cell)
+    operations = {edge: _operation(graph.edges[edge]["operation"]) for edge in graph.edges}
+    graph.remove_edges_from(
+        [edge for edge, (text, _) in operations.items() if text == _ZERO]
+    )  # cells that give nothing
     vertices = [_Vertex("input", Counter())]
     alike: dict[tuple[str, frozenset[tuple[int, int]]], int] = {}
     values: dict[int, Counter[int]] = {0: Counter({0: 1})}
     for source, target in used_edges(graph):
         read = values[source]
         brought = values.setdefault(target, Counter())
-        operation, has_weights = _operation(graph.edges[source, target]["operation"])
-        if operation == f"{IDENTITY}()":
+        operation, has_weights = operations[source, target]
+        if operation == _IDENTITY:
             brought.update(read)
             continue
         vertex = len(vertices)
@@ -107,10 +112,10 @@ def _vertices(cell: Call) -> tuple[list[_Vertex], list[Counter[int]]]:
 def _operation(value: Any) -> tuple[str, bool]:
     """The text of what stands at an edge, and whether it has weights."""
     if isinstance(value, (list, tuple)):  # a series, as a repeat makes it
-        parts = [part for part in value if part is not ABSENT and _text(part) != f"{IDENTITY}()"]
+        parts = [part for part in value if part is not ABSENT and _text(part) != _IDENTITY]
         if len(parts) == 1:
             return _operation(parts[0])
-        return (_text(parts), any(_operation(part)[1] for part in parts)) if parts else (f"{IDENTITY}()", False)
+        return (_text(parts), any(_operation(part)[1] for part in parts)) if parts else (_IDENTITY, False)
     text = _text(value)
     return text, not (isinstance(value, Call) and value.type in WITHOUT_WEIGHTS)
 

@@ -125,6 +125,9 @@ def test_cells_in_cells_are_seen_through():
     assert key(cell_of(3, e01=cell_of(2, e01="skip"), e02="a", e12="b")) == key(
         cell_of(3, e01="skip", e02="a", e12="b")
     )
+    nothing = cell_of(3, e01="a")
+    assert key(cell_of(4, e01=nothing, e12="b", e23="a", e03="a")) == key(cell_of(2, e01="a"))
+    assert key(cell_of(4, e01="b", e12=nothing, e23="a", e03="a")) == key(cell_of(2, e01="a"))
     assert key(f"{{type: residual, body: {inner}}}") == key(f"{{type: residual, body: {same}}}")
 
 
