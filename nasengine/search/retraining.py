@@ -6,6 +6,7 @@ RUN/<phase>/results.jsonl (`retrained.py`), and those that completed are not run
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,12 +21,21 @@ from nasengine.execution import EXECUTORS, Executor, InProcess, on_cluster
 from nasengine.records import Architecture, Job, Result
 from nasengine.registry import look_up
 from nasengine.runs import Journal
-from nasengine.search.events import OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, TrainingEnded, TrainingProgress
+from nasengine.search.board import Curves
+from nasengine.search.events import (
+    Event,
+    OnEvent,
+    PhaseEnded,
+    PhaseSkipped,
+    PhaseStarted,
+    TrainingEnded,
+    TrainingProgress,
+)
 from nasengine.search.final_training import TrainingPlan, make_final_training
 from nasengine.search.language.settings import Phase, RetrainPhase, SearchPhase
 from nasengine.search.retrained import RESULTS, WEIGHTS, Retrained, append_result, read_results, summary
 from nasengine.search.run_file import RunSettings
-from nasengine.search.searching import RANKING, evaluation_plan, make_executor, read_ranking
+from nasengine.search.searching import RANKING, TENSORBOARD, evaluation_plan, make_executor, read_ranking
 from nasengine.training import EpochRecord
 
 
@@ -58,6 +68,9 @@ def retrain(run: Path, settings: RunSettings, phase: RetrainPhase, journal: Jour
     began = time.monotonic()
     wanted = list(trainings(run, settings, phase, chosen(run, settings, phase, journal)))
     done = {record.name: record for record in read_results(run, phase.name) if record.completed}
+    curves: Curves | None = None
+    with contextlib.suppress(ImportError):  # without TensorBoard
+        curves = Curves(run / TENSORBOARD / phase.name, {name: record.curve for name, record in done.items()})
     left = [training for training in wanted if training[0].name not in done]
     if not left:
         on_event(PhaseSkipped(phase.name, "finished before"))
@@ -65,12 +78,17 @@ def retrain(run: Path, settings: RunSettings, phase: RetrainPhase, journal: Jour
     on_event(PhaseStarted(phase.name, phase.kind))
     plan = training_plan(run, settings, phase, [record.name for record, _ in left], [start for _, start in left])
     failed: list[Retrained] = []
-    with _executor(settings, phase, plan, on_event) as executor:
+    with contextlib.ExitStack() as stack:
+        if curves is not None:
+            stack.callback(curves.close)
+        executor = stack.enter_context(_executor(settings, phase, plan, _shown(curves, on_event)))
         for index, (record, _) in enumerate(left):
             executor.submit(Job(index, record.architecture, record.budget, record.seed))
         for result in executor.results():
             record = ended(left[result.trial][0], result)
             append_result(run, record)
+            if curves is not None:
+                curves.ended(record.name, record.curve)
             if record.completed:
                 done[record.name] = record
             else:
@@ -80,6 +98,17 @@ def retrain(run: Path, settings: RunSettings, phase: RetrainPhase, journal: Jour
     on_event(PhaseEnded(phase.name, time.monotonic() - began, summary(records)))
     if not records:
         raise RunError(f"every training of the phase {phase.name!r} failed; the first: {failed[0].reason}")
+
+
+def _shown(curves: Curves | None, on_event: OnEvent) -> OnEvent:
+    """Passes events on, and shows the epochs among them on TensorBoard."""
+
+    def watch(event: Event) -> None:
+        if curves is not None and isinstance(event, TrainingProgress):
+            curves.grow(event.name, {"epoch": event.epoch, **event.measurements})
+        on_event(event)
+
+    return watch
 
 
 def chosen(run: Path, settings: RunSettings, phase: RetrainPhase, journal: Journal) -> list[Chosen]:

@@ -42,6 +42,8 @@ from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
 
 RANKING = "architectures.jsonl"
+TENSORBOARD = "tensorboard"
+NO_TENSORBOARD = "TensorBoard is not installed, so the run has no tensorboard/ folder"
 SHOWN = ("params", "macs")
 PILOT_DRAWS, OFTEN_KEPT = 24, 2
 
@@ -323,20 +325,22 @@ class _Watch:
         self._front = ParetoFront(objectives)
         self._best: Trial | None = None
         self._front_size = 0
-        known = journal.history(phase).trials
+        history = journal.history(phase)
+        known = history.trials
         for trial in known:
             self._add(trial)
         self._board: Board | None = None
         try:
-            self._board = Board(run / "tensorboard" / phase, objectives, known)
+            details = {number: result.details for number, result in history.finished.items()}
+            self._board = Board(run / TENSORBOARD / phase, objectives, known, details)
         except ImportError:
-            on_event(Note("TensorBoard is not installed, so the run has no tensorboard/ folder"))
+            on_event(Note(NO_TENSORBOARD))
 
     def __call__(self, progress: SearchEvent) -> None:
         if progress.kind == "ended" and progress.trial is not None:
             self._add(progress.trial)
             if self._board is not None:
-                self._board.add(progress.trial)
+                self._board.add(progress.trial, progress.details)
         self._on_event(SearchProgress(self._phase, progress, self._best, self._front_size))
 
     def _add(self, trial: Trial) -> None:
