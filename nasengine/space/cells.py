@@ -7,7 +7,6 @@ so do the authors of NAS-Bench-201 (Dong and Yang, ICLR 2020, arXiv 2001.00326).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import networkx
@@ -55,22 +54,3 @@ def is_zero(operation: Any) -> bool:
     if isinstance(operation, Call):
         return operation.type == ZERO and operation.arguments.get("stride", 1) == 1
     return operation is ABSENT or operation is None
-
-
-def describe(operation: Any) -> str:
-    """An operation in few words: "relu_conv_norm kernel 3"."""
-    if isinstance(operation, Call):
-        scalars = {name: value for name, value in operation.arguments.items() if isinstance(value, (int, float, str))}
-        return " ".join([operation.type, *(f"{name} {value}" for name, value in scalars.items())])
-    return ", ".join(describe(part) for part in operation if part is not ABSENT)
-
-
-def cells(value: Any) -> Iterator[Call]:
-    """Every cell in a filled call, itself included, outer ones first."""
-    if isinstance(value, Call):
-        if value.type == CELL:
-            yield value
-        value = value.arguments
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    for part in parts:
-        yield from cells(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from typing import Any
 
@@ -12,9 +13,11 @@ import torch
 from torch import nn
 
 from nasengine.build import build
+from nasengine.errors import InputError, Mark
 from nasengine.networks import NETWORK_TYPES
 from nasengine.space import SearchSpace, load_space, parse_space
-from nasengine.space.cells import cell_graph, cells, describe, used_edges
+from nasengine.space.cells import cell_graph, used_edges
+from nasengine.space.filling import Call
 from nasengine.space.isomorphism import WITHOUT_WEIGHTS, network_key
 
 OPTIONS = (
@@ -253,12 +256,27 @@ def test_formats_of_a_quantized_space_are_part_of_the_identity():
 
 def test_the_graph_of_a_cell_says_what_stands_where_and_what_is_used():
     space = space_of(cell_of(4, e01="a", e13="skip", e02="b"))
-    (cell,) = cells(space.fill(next(space.enumerate())).root)
-    graph = cell_graph(cell)
+    graph = cell_graph(space.fill(next(space.enumerate())).root.arguments["layers"][0])
     assert graph.graph["outputs"] == (3,)
-    assert {edge: describe(graph.edges[edge]["operation"]) for edge in graph.edges} == {
+    assert {edge: graph.edges[edge]["operation"].type for edge in graph.edges} == {
         (0, 1): "conv",
         (1, 3): "identity",
-        (0, 2): "conv kernel 1",
+        (0, 2): "conv",
     }
     assert used_edges(graph) == [(0, 1), (1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"nodes": 3, "edges": {"2-1": None}}, r"has an edge '2-1'; expected FROM-TO with 0 <= FROM < TO <= 2"),
+        ({"nodes": 3, "edges": {"0-3": None}}, "has an edge '0-3'"),
+        ({"nodes": 3, "edges": {"a": None}}, "has an edge 'a'"),
+        ({"nodes": True, "edges": {}}, "is no cell"),
+    ],
+)
+def test_what_is_no_acyclic_graph_is_refused(arguments, message):
+    with pytest.raises(InputError) as caught:
+        cell_graph(Call("cell", arguments, "network.cell", Mark("t.yaml", 1, 1)))
+    (problem,) = caught.value.problems
+    assert re.search(message, f"{problem.message}; {problem.expected}")
