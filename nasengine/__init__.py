@@ -45,13 +45,14 @@ _HOMES = {
     "load_space": "nasengine.space",
     "load_strategy": "nasengine.search.language.strategy",
     "open_run": "nasengine.search.api",
+    "report": "nasengine.search.reporting",
     "resume": "nasengine.search.api",
     "retrain": "nasengine.search.api",
     "search": "nasengine.search.api",
     "shipped": "nasengine.space",
 }
 
-_PACKAGES = ("build", "costs", "export", "search")
+_PACKAGES = ("build", "costs", "export", "report", "search")
 
 __all__ = [*_HOMES, "__version__"]
 
@@ -84,8 +85,8 @@ def _page(name: str) -> str:
 
 
 class _Front(types.ModuleType):
-    """The package itself. `build`, `costs`, `export` and `search` are sub-packages as well as functions; whichever
-    of the two is imported first, `nas.build` can be called and `nasengine.build.resolve` is found.
+    """The package itself. `build`, `costs`, `export`, `report` and `search` are sub-packages as well as functions;
+    whichever of the two is imported first, `nas.build` can be called and `nasengine.build.resolve` is found.
     """
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -19,3 +19,13 @@ def compact(amount: float) -> str:
         if abs(amount) >= limit * 0.9995:
             return f"{amount / limit:.3g} {letter}"
     return f"{amount:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """4.2 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from nasengine.search.figures import number
+from nasengine.wording import duration as duration
+from nasengine.wording import number
 
 
 def is_terminal() -> bool:
@@ -87,16 +88,6 @@ def _is_number(text: str) -> bool:
 def count(value: int) -> str:
     """A whole number with thousands marked; beyond 15 digits, its first four and the power of ten."""
     return f"{value:,}" if abs(value) < 10**15 else f"{Decimal(value):.3e}"
-
-
-def duration(seconds: float) -> str:
-    """4.2 s, 3 min 05 s, 2 h 10 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def option(value: object) -> str:

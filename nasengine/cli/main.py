@@ -10,6 +10,8 @@ from nasengine import __version__
 from nasengine.cli.checking import check, strategies
 from nasengine.cli.comparing import compare
 from nasengine.cli.console import say
+from nasengine.cli.dashboard import dashboard
+from nasengine.cli.reporting import report
 from nasengine.cli.runs import export, retrain, status
 from nasengine.cli.searching import resume, search
 from nasengine.cli.spaces import cost, describe, sample, schema, spaces
@@ -55,7 +57,10 @@ def main(
     pass
 
 
-COMMANDS = (search, resume, status, retrain, export, compare, check, spaces, strategies, describe, sample, cost, schema)
+COMMANDS = (
+    search, resume, status, report, dashboard, retrain, export, compare, check, spaces, strategies, describe, sample,
+    cost, schema,
+)  # fmt: skip
 
 for command in COMMANDS:
     app.command()(command)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from nasengine.cli.console import command, say, show_table
 from nasengine.cli.ranking import ranking
+from nasengine.errors import InputError, NasEngineError
 from nasengine.export import Exported
 from nasengine.search.api import Run, export
 from nasengine.search.events import Note
 from nasengine.search.figures import plural
+from nasengine.search.reporting import report
 from nasengine.search.retrained import spreads
 
 SHOWN = 10
@@ -35,7 +38,18 @@ def export_best(run: Run, tell: Callable[[Note], None]) -> Exported | None:
     return exported
 
 
-def result_of(run: Run, exported: Exported | None) -> dict[str, Any]:
+def leave_report(run: Run, tell: Callable[[Note], None]) -> Path | None:
+    """Write RUN/report.html at the end of a run; where that cannot be, a note says why and the run is as good."""
+    try:
+        return report(run)
+    except InputError as error:
+        tell(Note(f"no report.html: {error}"))
+    except (NasEngineError, OSError) as error:
+        tell(Note(f"no report.html: {error}; to try again: {command('report', run.folder)}"))
+    return None
+
+
+def result_of(run: Run, exported: Exported | None, page: Path | None = None) -> dict[str, Any]:
     """The result of a run as plain values: the last line of `search --json`."""
     best = run.best if run.ranked or run.retrained else None
     return {
@@ -49,11 +63,12 @@ def result_of(run: Run, exported: Exported | None) -> dict[str, Any]:
             "measurements": best.measurements,
         },
         "exported": exported and {"folder": str(exported.folder), "files": list(exported.files)},
+        "report": page and str(page),
     }
 
 
-def show_results(run: Run, exported: Exported | None) -> None:
-    """The ranking, the retrained networks, and where best/ is."""
+def show_results(run: Run, exported: Exported | None, page: Path | None = None) -> None:
+    """The ranking, the retrained networks, and where best/ and the report are."""
     ranked = run.ranked
     objectives = run.strategy.objectives
     if ranked:
@@ -76,6 +91,8 @@ def show_results(run: Run, exported: Exported | None) -> None:
     elif ranked:
         say()
         say(f"train one longer: {command('retrain', run.folder, '--architecture', ranked[0].number)}")
+    if page is not None:
+        say(f"report: {page}")
 
 
 def headline(shown: int, trials: int) -> str:

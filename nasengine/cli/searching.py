@@ -204,7 +204,8 @@ def conduct(begin: Callable[[Callable[[Any], None]], Any], *, as_json: bool) -> 
         NotARunError: there is no run to go on with.
     """
     from nasengine.cli.progress import watcher
-    from nasengine.cli.results import export_best, result_of, show_results
+    from nasengine.cli.results import export_best, leave_report, result_of, show_results
+    from nasengine.search.run_view import Run
 
     watch = watcher(as_json=as_json)
     try:
@@ -219,13 +220,15 @@ def conduct(begin: Callable[[Callable[[Any], None]], Any], *, as_json: bool) -> 
         complain(str(error))
         if watch.folder is not None:
             complain(f"what failed and why: {command('status', watch.folder)}")
+            leave_report(Run(watch.folder), watch)
         raise typer.Exit(FAILED) from None
     exported = export_best(run, watch)
+    page = leave_report(run, watch)
     if as_json:
-        emit(result_of(run, exported))
+        emit(result_of(run, exported, page))
     else:
         say()
-        show_results(run, exported)
+        show_results(run, exported, page)
     if not run.ranked and run.trials:
         complain(f"no trial completed; what failed and why: {command('status', run.folder)}")
         raise typer.Exit(FAILED)

@@ -16,6 +16,7 @@ import numpy as np
 
 from nasengine.wording import number
 
+LONG = 40  # letters of a cell, beyond which it may be broken into lines
 Attribute = Literal["changed", "quiet", "strong"]
 
 
@@ -38,6 +39,16 @@ class Text:
 
     def html(self) -> str:
         return f"<p>{escaped(self.text)}</p>"
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading inside a section."""
+
+    text: str
+
+    def html(self) -> str:
+        return f"<h3>{escaped(self.text)}</h3>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under a head. A column whose cells are all numbers (or None) is aligned right.
+    """Rows under a head. A column whose cells are all numbers (percentages, None) is aligned right.
 
     Args:
         head: one name a column; the first column names its row.
@@ -78,8 +89,7 @@ class Table:
 
     def html(self) -> str:
         right = [
-            bool(self.rows) and all(row[column] is None or isinstance(row[column], int | float) for row in self.rows)
-            for column in range(len(self.head))
+            bool(self.rows) and all(_is_number(row[column]) for row in self.rows) for column in range(len(self.head))
         ]
         looks = [' class="right"' if aligned else "" for aligned in right]
         head = "".join(
@@ -97,7 +107,7 @@ class Table:
     def _row(row: Sequence[Cell], looks: Sequence[str]) -> str:
         first, *rest = zip(row, looks, strict=True)
         return f'<th scope="row"{first[1]}>{_cell(first[0])}</th>' + "".join(
-            f"<td{look}>{_cell(cell)}</td>" for cell, look in rest
+            f"<td{look or _long(cell)}>{_cell(cell)}</td>" for cell, look in rest
         )
 
 
@@ -171,7 +181,7 @@ class Columns:
         return f'<div class="columns">{"".join(f"<div>{block.html()}</div>" for block in self.blocks)}</div>'
 
 
-Block: TypeAlias = Text | Code | Facts | Table | Figure | Drawing | Details | Columns
+Block: TypeAlias = Text | Heading | Code | Facts | Table | Figure | Drawing | Details | Columns
 
 
 def escaped(text: str) -> str:
@@ -201,6 +211,15 @@ def _plain(value: Any) -> Any:
         rounded = float(f"{value:.6g}")
         return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
     return value
+
+
+def _is_number(cell: Cell) -> bool:
+    return cell is None or isinstance(cell, int | float) or (isinstance(cell, str) and cell.endswith(" %"))
+
+
+def _long(cell: Cell) -> str:
+    """The look of a cell whose text may take several lines."""
+    return ' class="long"' if isinstance(cell, str) and len(cell) > LONG else ""
 
 
 def _cell(cell: Cell) -> str:

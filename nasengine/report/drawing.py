@@ -9,8 +9,8 @@ from nasengine.report.layers import Point, place
 from nasengine.report.network_graph import Graph, Node
 from nasengine.wording import compact
 
-BLOCK, INPUT, MARGIN, LINES = 232.0, (150.0, 26.0), 10.0, 15.0
-LETTER = 6.1  # width of one, in the small text
+BLOCK, INPUT, MARGIN, LINES = 244.0, (150.0, 26.0), 10.0, 15.0
+LETTER = 5.9  # width of one, in the small text
 LINE = int((BLOCK - 24) / LETTER)
 
 
@@ -19,7 +19,7 @@ def draw(graph: Graph) -> str:
     sizes = [_size(node) for node in graph.nodes]
     placed = place(sizes, graph.edges)
     macs = max(graph.costs.macs, 1)
-    lines = "".join(f'<path d="{_path(placed.routes[edge])}"/>' for edge in graph.edges)
+    lines = "".join(f'<path d="{_path(placed.routes[edge])}"/>{_tip(placed.routes[edge][-1])}' for edge in graph.edges)
     boxes = "".join(
         _box(node, placed.centres[number], sizes[number], node.costs.macs / macs)
         for number, node in enumerate(graph.nodes)
@@ -29,8 +29,6 @@ def draw(graph: Graph) -> str:
     return (
         f'<svg class="network" width="{width:.0f}" height="{height:.0f}" aria-hidden="true" '
         f'viewBox="{-MARGIN:.0f} {-MARGIN:.0f} {width:.0f} {height:.0f}">'
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
-        '<path d="M0,0.5 L8,4 L0,7.5 z"/></marker></defs>'
         f'<g class="edges">{lines}</g>{boxes}</svg>'
     )
 
@@ -62,6 +60,12 @@ def _path(points: Sequence[Point]) -> str:
             text += f"C{x:.1f},{middle:.1f} {next_x:.1f},{middle:.1f} {next_x:.1f},{next_y:.1f}"
         x, y = next_x, next_y
     return text
+
+
+def _tip(end: Point) -> str:
+    """The head of an arrow that points down at its end."""
+    x, y = end
+    return f'<path class="tip" d="M{x - 3.5:.1f},{y - 6:.1f}h7L{x:.1f},{y:.1f}z"/>'
 
 
 def _box(node: Node, centre: Point, size: tuple[float, float], share: float) -> str:

@@ -28,13 +28,13 @@
   const layoutOf = (given, narrow) => {
     const axis = {
       gridcolor: "@line", linecolor: "@quiet", tickcolor: "@quiet", zeroline: false, showline: true, ticks: "outside",
-      ticklen: 4, automargin: true, title: { standoff: 10 }, fixedrange: narrow,
+      ticklen: 4, automargin: true, title: { standoff: 10, font: { size: narrow ? 12 : 13 } }, fixedrange: narrow,
     };
     const base = {
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 12 : 13, color: "@ink" },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true, hovermode: "closest",
       colorway: [1, 2, 3, 4, 5, 6].map((at) => `@series-${at}`),
-      margin: { l: narrow ? 40 : 56, r: narrow ? 8 : 16, t: 36, b: 48 }, dragmode: narrow ? false : "zoom",
+      margin: { l: narrow ? 40 : 56, r: narrow ? 8 : 16, t: 30, b: 48 }, dragmode: narrow ? false : "zoom",
       hoverlabel: { bgcolor: "@panel", bordercolor: "@line", align: "left", namelength: -1, font: { color: "@ink", size: 12 } },
       legend: { orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: "@quiet", activecolor: "@ink" }, xaxis: {}, yaxis: {},

@@ -13,7 +13,7 @@ from nasengine.evaluators import load_plugins
 from nasengine.objectives import pareto_front
 from nasengine.records import Architecture, Trial
 from nasengine.registry import find_modules_in
-from nasengine.runs import JOURNAL_NAME, Contents, RunStatus, read_journal, status
+from nasengine.runs import JOURNAL_NAME, Contents, History, RunStatus, read_journal, status
 from nasengine.search.language.settings import RetrainPhase, SearchPhase, Strategy
 from nasengine.search.retrained import Retrained, Spread, read_results, retrain_phases, spreads
 from nasengine.search.run_file import RunSettings, read_run_file, settings_of_run
@@ -107,8 +107,12 @@ class Run:
 
     def trials_of(self, phase: str) -> tuple[Trial, ...]:
         """Every trial of this search phase whose outcome is known, by number."""
+        return self.history_of(phase).trials
+
+    def history_of(self, phase: str) -> History:
+        """What the journal holds of this search phase now: what was asked, what ended, when."""
         contents = self._journal()
-        return () if contents is None else contents.history(phase).trials
+        return History() if contents is None else contents.history(phase)
 
     def _journal(self) -> Contents | None:
         """The journal as it is now; read again only when it has grown. None before the run began to write it."""
@@ -122,7 +126,9 @@ class Run:
 
     @property
     def ranked(self) -> tuple[Trial, ...]:
-        """The completed trials, best first, each architecture once: what a retrain phase takes the first of."""
+        """The completed trials, best first, then those stopped early, each architecture once by its largest budget:
+        what a retrain phase takes the first of.
+        """
         return tuple(best_first(self.trials, self.strategy.objectives))
 
     @property

@@ -1,0 +1,138 @@
+"""Strategies judged: regrets of made-up searches worked out by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from nasengine.objectives import Objective
+from nasengine.records import Architecture, Candidate, Trial
+from nasengine.report.comparison import comparison_page, summary_rows
+from nasengine.report.judging import Known, Searched, judge
+
+ACCURACY, MACS = Objective("accuracy", "maximize"), Objective("macs", "minimize")
+# Five architectures: what a search is told, what is true, and what they cost.
+TOLD = [0.5, 0.6, 0.7, 0.8, 0.9]
+TRUE = [0.52, 0.70, 0.66, 0.85, 0.80]
+COST = [10.0, 20.0, 30.0, 40.0, 50.0]
+ARCHITECTURES = [Architecture({"network.width": width}) for width in range(5)]
+
+
+def known(feasible=(True,) * 5):
+    return Known(
+        name="made up",
+        rows={architecture.key: row for row, architecture in enumerate(ARCHITECTURES)},
+        measured={"accuracy": -np.array(TOLD), "macs": np.array(COST)},
+        true=-np.array(TRUE),
+        truth="test_accuracy",
+        feasible=np.array(feasible),
+    )
+
+
+def search(name, *rows, seed=0, budgets=()):
+    trials = []
+    for number, row in enumerate(rows):
+        budget, resumes = budgets[number] if budgets else (None, None)
+        failed = row is None
+        measured = {} if failed else {"accuracy": TOLD[row], "macs": COST[row]}
+        partial = budget is not None and budget["epochs"] < budget["of_epochs"]
+        status = "failed" if failed else "stopped" if partial else "completed"
+        candidate = Candidate(ARCHITECTURES[row or 0], (), budget, resumes)
+        trials.append(Trial(number, candidate, status, measured))
+    return Searched(name, seed, f"{name}/seed-{seed}", tuple(trials))
+
+
+def test_regret_is_the_true_value_of_what_the_search_itself_takes_for_best():
+    # Told 0.6, 0.7, 0.9; true 0.70, 0.66, 0.80; the truly best has 0.85.
+    comparison = judge([search("a", 1, 2, 4)], [ACCURACY], "made", known())
+    assert comparison.strategies[0].merit.values[0] == pytest.approx((0.15, 0.19, 0.05))
+    assert (comparison.merit, comparison.falling, comparison.optimum) == ("regret of test_accuracy", True, 0.85)
+
+
+def test_before_anything_completes_the_regret_is_that_of_the_worst():
+    comparison = judge([search("a", None, 0, 3)], [ACCURACY], "made", known())
+    assert comparison.strategies[0].merit.values[0] == pytest.approx((0.33, 0.33, 0.0))
+    assert comparison.strategies[0].failed == 1
+
+
+def test_what_breaks_the_bounds_is_not_the_best_that_could_be_found():
+    comparison = judge([search("a", 4)], [ACCURACY], "made", known((True, True, True, False, True)))
+    assert comparison.optimum == 0.80
+    assert comparison.strategies[0].merit.values[0] == (0.0,)
+
+
+def test_hypervolume_is_a_share_of_the_box_between_worst_and_best_of_the_table():
+    # Scaled losses: accuracy (0.9 - x) / 0.4, macs (x - 10) / 40. Row 2: (0.5, 0.5), a quarter; row 3 adds its corner.
+    comparison = judge([search("a", 2, 3, 0)], [ACCURACY, MACS], "made", known())
+    volume = comparison.strategies[0].volume
+    assert volume is not None
+    assert volume.values[0] == pytest.approx((0.25, 0.25 + 0.25 * 0.25, 0.3125))
+    assert comparison.reference == {"accuracy": 0.5, "macs": 50.0}
+
+
+def test_strategies_are_ranked_and_compared_by_their_last_figures():
+    searches = [search("bad", 0, 1, seed=seed) for seed in range(5)] + [
+        search("good", 4, 4, seed=seed) for seed in range(5)
+    ]
+    comparison = judge(searches, [ACCURACY], "made", known())
+    assert [judged.strategy for judged in comparison.strategies] == ["good", "bad"]
+    (pair,) = comparison.pairs
+    assert (pair.first, pair.second, pair.better) == ("good", "bad", 1.0)
+    assert pair.difference == pytest.approx(0.05 - 0.15)
+    assert pair.p == pair.p_holm == pytest.approx(2 / 252)  # of all ways to divide ten, two are as far apart
+
+
+def test_targets_are_the_best_shares_of_the_table():
+    comparison = judge([search("a", 1, 4, 3), search("a", 1, 2, seed=1)], [ACCURACY], "made", known())
+    (best,) = comparison.strategies[0].reach  # of five architectures 10 %, 1 % and 0.1 % are all the best alone
+    assert (best.target, best.share, best.seeds, best.trials) == (0.0, 0.2, 0, None)
+    comparison = judge([search("a", 1, 4), search("a", 4, seed=1)], [ACCURACY], "made", known(), [0.06])
+    (chosen,) = comparison.strategies[0].reach
+    assert (chosen.target, chosen.share, chosen.seeds, chosen.trials) == (0.06, None, 2, 1.5)
+
+
+def test_without_a_table_the_best_measured_value_counts():
+    comparison = judge([search("a", None, 1, 0, 4)], [ACCURACY], "made")
+    assert comparison.strategies[0].merit.values[0] == (None, 0.6, 0.6, 0.9)
+    assert (comparison.merit, comparison.falling, comparison.table) == ("best accuracy", False, None)
+    comparison = judge([search("a", 1, 4), search("b", 4, 4)], [ACCURACY], "made", targets=[0.7])
+    assert [judged.strategy for judged in comparison.strategies] == ["a", "b"]
+    assert [judged.reach[0].trials for judged in comparison.strategies] == [2.0, 1.0]
+
+
+def test_a_search_that_ended_early_counts_with_what_it_ended_with():
+    comparison = judge([search("a", 3), search("a", 0, 0, 0, seed=1)], [ACCURACY], "made", known())
+    assert comparison.strategies[0].merit.mean == pytest.approx((0.165, 0.165, 0.165))
+
+
+def test_parts_of_a_budget_are_counted_as_parts():
+    third, rest = {"epochs": 9, "of_epochs": 27}, {"epochs": 27, "of_epochs": 27}
+    budgets = [(third, None), (third, None), (third, None), (rest, 1)]  # 1/3 each, then the other 2/3 of trial 1
+    comparison = judge([search("a", 0, 4, 1, 4, budgets=budgets)], [ACCURACY], "made", known())
+    # After one whole evaluation nothing is measured whole; after the second (1 2/3) row 4 is the incumbent.
+    assert comparison.strategies[0].merit.values[0] == pytest.approx((0.33, 0.05))
+
+
+def test_a_comparison_is_plain_json_without_curves():
+    searches = [search("a", 1, 4), search("b", 0, None)]
+    told = judge(searches, [ACCURACY, MACS], "made", known()).to_json()
+    assert json.loads(json.dumps(told, allow_nan=False)) == json.loads(json.dumps(told))
+    assert told["strategies"][0]["merit"].keys() == {"mean", "deviation", "low", "high", "final"}
+    assert told == judge(searches, [ACCURACY, MACS], "made", known()).to_json()
+
+
+def test_the_page_says_what_the_numbers_mean_and_escapes_names():
+    searches = [search("<b>a</b>", 1, 4, seed=seed) for seed in range(4)] + [
+        search("b", 0, None),
+        search("b", 3, 1, seed=1),
+    ]
+    comparison = judge(searches, [ACCURACY, MACS], "made", known())
+    html = comparison_page(comparison).html()
+    assert "<b>a" not in html
+    assert "table made up: 2 strategies, 6 searches" in html
+    assert html.count('class="plot"') == 2
+    assert "accuracy 0.5, macs 50" in html
+    head, rows = summary_rows(comparison)
+    assert [len(row) for row in rows] == [len(head)] * 2
