@@ -13,6 +13,7 @@ Shapes:  S seeds   T trials   N architectures of the table
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -182,7 +183,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the same for the same searches; curves are left out (they are in curves.csv)."""
-        said = asdict(self)
+        said = dict(json.loads(json.dumps(asdict(self))))  # lists for tuples, as whoever reads the file will find them
         for entry, judged in zip(said["strategies"], self.strategies, strict=True):
             entry["merit"] = _in_short(judged.merit)
             entry["volume"] = judged.volume and _in_short(judged.volume)
