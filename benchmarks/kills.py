@@ -1,9 +1,11 @@
 """Kill a search at random moments, resume it each time, and compare its canonical journal with an uninterrupted one.
 
-Each kill is a `kill -9` of the main process on the local pool: its workers must end by themselves. The moment is
-drawn at random among the trials, and then at random within a trial or within the start of the process.
+Each kill is a `kill -9` of the main process on the local pool, or on a Ray cluster of its own: its workers must end by
+themselves. The moment is drawn at random among the trials, and then at random within a trial or within the start of
+the process.
 
     python benchmarks/kills.py --kills 20 --out benchmarks/results/kills.json
+    python benchmarks/kills.py --kills 20 --executor ray --out benchmarks/results/kills_ray.json
 
 Without a command it searches with a cheap evaluator whose trials end out of order, fail, repeat and break a
 constraint. With one it does the same to any search; {run} stands for the run's folder:
@@ -32,11 +34,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from machine import describe_machine
 
 from nasengine.algorithms import RegularizedEvolution
 from nasengine.errors import RunError
-from nasengine.execution import InProcess, LocalPool
+from nasengine.execution import InProcess, LocalPool, RayCluster
 from nasengine.objectives import Constraint, parse_objectives
 from nasengine.records import Architecture, Job, Result
 from nasengine.runs import Header, Journal, canonical_records, read_journal
@@ -45,7 +48,7 @@ from nasengine.space.domain import Domain
 from nasengine.space.loading import load_space
 
 LAG = 8
-START_S = 1.5  # a process is up after about that long; kills that come at once fall anywhere in it
+START_S = {"local": 1.5, "ray": 6.0}  # a process is up after about that long; kills at once fall anywhere in it
 ORPHAN_PATIENCE_S = 10.0
 
 
@@ -77,7 +80,8 @@ def search(folder: str, executor: str, workers: int, trials: int, seed: int) -> 
     domain = Domain(space, lambda architecture: draw(architecture) * 31 % 1 < 0.3)  # few enough for repeats
     algorithm = RegularizedEvolution(domain, objectives, seed=seed, population=12, tournament=4)
     header = Header.of(space, objectives, seed=seed, lag=LAG)
-    place = LocalPool(Cheap, workers=workers) if executor == "local" else InProcess(Cheap)
+    kinds = {"local": LocalPool, "ray": RayCluster}
+    place = kinds[executor](Cheap, workers=workers) if executor in kinds else InProcess(Cheap)
     with Journal(folder, header) as journal, place:
         run_search(
             algorithm, place, journal, trials=trials, lag=LAG, seed=seed, budget={"epochs": 1}, objectives=objectives,
@@ -138,22 +142,40 @@ def alive_in(session: int) -> list[int]:
     return found
 
 
-def kill_when(child: subprocess.Popen[bytes], run: Path, target: int, delay_s: float) -> bool:
-    """Wait until `target` trials have ended and then `delay_s`; kill. False if the search was done before that."""
+def kill_when(child: subprocess.Popen[bytes], run: Path, target: int, delay_s: float) -> list[psutil.Process] | None:
+    """Wait until `target` trials have ended and then `delay_s`; kill.
+
+    Returns: the processes it had started; None if the search was done before that.
+    """
     while child.poll() is None and finished(run) < target:
         time.sleep(0.03)
     end = time.monotonic() + delay_s
     while child.poll() is None and time.monotonic() < end:
         time.sleep(0.001)
     if child.poll() is not None:
-        return False
+        return None
+    started = psutil.Process(child.pid).children(recursive=True)
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
-    return True
+    return started
+
+
+def left_of(session: int, started: list[psutil.Process]) -> set[int]:
+    """What still runs of a process that was killed."""
+    return {*alive_in(session), *(process.pid for process in started if works(process))}
+
+
+def works(process: psutil.Process) -> bool:
+    """Whether it still runs (zombies and the resource tracker aside)."""
+    try:
+        zombie = process.status() == psutil.STATUS_ZOMBIE
+        return process.is_running() and not zombie and "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def killed_run(
-    run: Path, search_command: str, resume_command: str, kills: int, trials: int, seed: int
+    run: Path, search_command: str, resume_command: str, kills: int, trials: int, seed: int, start_s: float
 ) -> dict[str, Any]:
     """A run killed `kills` times and then left to end."""
     rng = np.random.default_rng(seed)
@@ -163,16 +185,17 @@ def killed_run(
     for target in targets:
         at_once = finished(run) >= target
         child = start(resume_command if begun(run) else search_command, run)
-        if not kill_when(child, run, target, float(rng.random()) * (START_S if at_once else 0.1)):
+        started = kill_when(child, run, target, float(rng.random()) * (start_s if at_once else 0.1))
+        if started is None:
             _, errors = child.communicate()
             if child.returncode != 0:
                 raise SystemExit(f"resuming ended with {child.returncode}:\n{errors.decode(errors='replace')}")
             break
         moments.append(finished(run))
         end = time.monotonic() + ORPHAN_PATIENCE_S
-        while alive_in(child.pid) and time.monotonic() < end:
+        while left_of(child.pid, started) and time.monotonic() < end:
             time.sleep(0.05)
-        orphans += len(alive_in(child.pid))
+        orphans += len(left_of(child.pid, started))
     complete(resume_command if begun(run) else search_command, run)
     return {"kills": len(moments), "trials_ended_at_each_kill": moments, "workers_that_outlived_it": orphans}
 
@@ -187,7 +210,7 @@ def main() -> int:
     parser.add_argument("--reference", help="command of the uninterrupted run, in process")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    parser.add_argument("--executor", default="local", help=argparse.SUPPRESS)
+    parser.add_argument("--executor", default="local", help="local, or ray: of the run that is killed")
     parser.add_argument("--workers", type=int, default=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -200,17 +223,19 @@ def main() -> int:
         complete(arguments.reference or own_command("in_process", 1, *settings), runs / "reference")
         expected = canonical_records(runs / "reference")
         report: dict[str, Any] = {
+            "executor": arguments.executor,
             "trials": arguments.trials,
             "outcomes": dict(Counter(record["status"] for record in expected if record["record"] == "told")),
             "reused": sum(record["same_as"] is not None for record in expected if record["record"] == "told"),
         }
         if not arguments.search:
             for workers in (1, 2):
-                complete(own_command("local", workers, *settings), runs / f"workers_{workers}")
+                complete(own_command(arguments.executor, workers, *settings), runs / f"workers_{workers}")
                 same = canonical_records(runs / f"workers_{workers}") == expected
                 report[f"identical_with_{workers}_worker{'s' if workers > 1 else ''}"] = same
-        command = arguments.search or own_command("local", 2, *settings)
-        report |= killed_run(runs / "killed", command, arguments.resume or command, arguments.kills, *settings)
+        command = arguments.search or own_command(arguments.executor, 2, *settings)
+        start_s = START_S[arguments.executor]
+        report |= killed_run(runs / "killed", command, arguments.resume or command, arguments.kills, *settings, start_s)
         report["identical_after_kills"] = canonical_records(runs / "killed") == expected
         report |= {"seed": arguments.seed, "machine": describe_machine()}
         report["commands"] = [arguments.search, arguments.resume, arguments.reference] if arguments.search else None

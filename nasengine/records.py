@@ -18,9 +18,13 @@ STATUSES: tuple[Status, ...] = ("completed", "infeasible", "stopped", "failed")
 WHOLE = "of_"  # before a unit: how long the training is of which a budget is a part
 
 
+# Made once: `json.dumps` makes an encoder at every call, which is a fifth of its time for an architecture.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, NaN refused."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 def _frozen(value: Any) -> Any:
