@@ -8,8 +8,6 @@ from tests.conftest import REPOSITORY
 from tests.docs.walkthrough import Block, blocks, follow, run
 
 SHORT = "--trials 1 --epochs 1 --set data.limit=400 --set retrain.budget.epochs=1"
-    "nasengine search quickstart random_search --trials 1 --epochs 1 --set data.limit=400 --set retrain.budget.epochs=1"
-)
 
 
 def page(name: str) -> str:
