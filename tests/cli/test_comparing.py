@@ -1,0 +1,65 @@
+"""`nasengine compare`: a table for people, one object for scripts, one clear error for what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nasengine.cli.guard import BAD_INPUT
+
+QUICK = ("--table", "pooling36", "--seeds", "2", "--trials", "8")
+
+
+def test_strategies_are_ranked_with_intervals_and_tests(nasengine, tmp_path):
+    printed = nasengine("compare", "random_search", "exhaustive", *QUICK, "--out", tmp_path / "out")
+    assert printed.exit_code == 0, printed.output
+    assert "regret of accuracy" in printed.stdout
+    assert "95 % interval" in printed.stdout
+    assert "trials to the best" in printed.stdout
+    assert "Mann-Whitney tests" in printed.stdout
+    assert "searched 4 of 4" in printed.stdout
+    assert f"curves to look at: {tmp_path / 'out' / 'compare.html'}" in printed.stdout
+
+
+def test_json_is_one_object_and_stays_the_same(nasengine, tmp_path):
+    command = ("compare", "random_search", *QUICK, "--out", tmp_path / "out", "--json", "--objectives", "accuracy,macs")
+    first = nasengine(*command)
+    assert first.exit_code == 0, first.output
+    told = json.loads(first.stdout)
+    assert told["objectives"] == {"accuracy": "maximize", "macs": "minimize"}
+    assert told["strategies"][0]["volume"]["mean"] > 0
+    assert nasengine(*command).stdout == first.stdout
+    told.pop("folder")
+    assert json.loads((tmp_path / "out" / "compare.json").read_text()) == told
+
+
+def test_runs_are_compared_by_their_folders(nasengine, tmp_path):
+    nasengine("compare", "random_search", "exhaustive", *QUICK, "--out", tmp_path / "out")
+    runs = [str(path) for path in sorted(tmp_path.glob("out/*/seed-*"))]
+    printed = nasengine("compare", *runs, "--reach", "0.02")
+    assert printed.exit_code == 0, printed.output
+    assert "trials to 0.02" in printed.stdout
+    assert "compare.html" not in printed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("random_search",), "random_search is no folder of a run"),
+        (("random_search", "--seeds", "3"), "--seeds without --table"),
+        (("random_serch", *QUICK), "did you mean 'random_search'"),
+        (("random_search", "--table", "pooling37"), "did you mean 'pooling36'"),
+        (("random_search", *QUICK, "--objectives", "acuracy"), "did you mean 'accuracy'"),
+        (("random_search", *QUICK, "--reach", "soon"), "--reach is 'soon'"),
+        (("random_search", *QUICK, "--set", "search.population=5"), "'population' is no setting of this search phase"),
+        (("random_search", *QUICK, "--space", "quickstart"), "is of the space pooling_resnet20, not of quickstart"),
+    ],
+)
+def test_bad_input_is_one_clear_error(nasengine, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    ended = nasengine("compare", *arguments)
+    assert ended.exit_code == BAD_INPUT
+    assert message in ended.stderr
+    assert "Traceback" not in ended.output
+    assert not (tmp_path / "runs").exists()
