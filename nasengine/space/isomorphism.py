@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from nasengine.space.cells import CELL, IDENTITY, ZERO, cell_graph, used_edges
 from nasengine.space.filling import ABSENT, Call, Filled
@@ -53,23 +53,27 @@ def _text(value: Any) -> str:
 
 
 def _arguments(call: Call, leave_out: frozenset[str] = frozenset()) -> str:
-    return ",".join(f"{name}={_text(part)}" for name, part in sorted(call.arguments.items()) if name not in leave_out)
+    parts = sorted(call.arguments.items()) if len(call.arguments) > 1 else call.arguments.items()
+    return ",".join([f"{name}={_text(part)}" for name, part in parts if name not in leave_out])
+
+
+Sum: TypeAlias = dict[int, int]  # vertex -> how often it is in it
 
 
 @dataclass(slots=True)
 class _Vertex:
-    """An operation and the sum that it reads: vertex -> how often it is in it."""
+    """An operation and the sum that it reads."""
 
     operation: str
-    reads: Counter[int]
+    reads: Sum
 
 
 def _cell_text(cell: Call) -> str:
     """The canonical text of a cell: that of a zero or of an identity, or its numbered graph."""
     vertices, outputs = _vertices(cell)
-    if outputs == [Counter()]:
+    if outputs == [{}]:
         return _ZERO
-    if outputs == [Counter({0: 1})]:
+    if outputs == [{0: 1}]:
         return _IDENTITY
     order = _canonical_order(vertices, outputs)
     number = {vertex: place for place, vertex in enumerate(order)}
@@ -79,34 +83,35 @@ def _cell_text(cell: Call) -> str:
     return f"cell({';'.join([*written, given])}){others}"
 
 
-def _sum(terms: Counter[int], number: dict[int, int]) -> str:
-    return "+".join(f"{times}*{place}" for place, times in sorted((number[v], n) for v, n in terms.items()))
+def _sum(terms: Sum, number: dict[int, int]) -> str:
+    return "+".join([f"{times}*{place}" for place, times in sorted([(number[v], n) for v, n in terms.items()])])
 
 
-def _vertices(cell: Call) -> tuple[list[_Vertex], list[Counter[int]]]:
+def _vertices(cell: Call) -> tuple[list[_Vertex], list[Sum]]:
     """The operations that the output needs, vertex 0 being the input, and the sums that the cell gives."""
     graph = cell_graph(cell)
     operations = {edge: _operation(graph.edges[edge]["operation"]) for edge in graph.edges}
     graph.remove_edges_from(
         [edge for edge, (text, _) in operations.items() if text == _ZERO]
     )  # cells that give nothing
-    vertices = [_Vertex("input", Counter())]
+    vertices = [_Vertex("input", {})]
     alike: dict[tuple[str, frozenset[tuple[int, int]]], int] = {}
-    values: dict[int, Counter[int]] = {0: Counter({0: 1})}
+    values: dict[int, Sum] = {0: {0: 1}}
     for source, target in used_edges(graph):
         read = values[source]
-        brought = values.setdefault(target, Counter())
+        total = values.setdefault(target, {})
         operation, has_weights = operations[source, target]
         if operation == _IDENTITY:
-            brought.update(read)
+            for vertex, times in read.items():
+                total[vertex] = total.get(vertex, 0) + times
             continue
         vertex = len(vertices)
         if not has_weights:
             vertex = alike.setdefault((operation, frozenset(read.items())), vertex)
         if vertex == len(vertices):
             vertices.append(_Vertex(operation, read))
-        brought[vertex] += 1
-    return vertices, [values.get(node, Counter()) for node in graph.graph["outputs"]]
+        total[vertex] = total.get(vertex, 0) + 1
+    return vertices, [values.get(node, {}) for node in graph.graph["outputs"]]
 
 
 def _operation(value: Any) -> tuple[str, bool]:
@@ -120,13 +125,13 @@ def _operation(value: Any) -> tuple[str, bool]:
     return text, not (isinstance(value, Call) and value.type in WITHOUT_WEIGHTS)
 
 
-def _canonical_order(vertices: list[_Vertex], outputs: list[Counter[int]]) -> list[int]:
+def _canonical_order(vertices: list[_Vertex], outputs: list[Sum]) -> list[int]:
     """The vertices in an order that depends on the graph alone, not on how they were numbered."""
     readers: list[list[tuple[int, int]]] = [[] for _ in vertices]
     for number, vertex in enumerate(vertices):
         for read, times in vertex.reads.items():
             readers[read].append((number, times))
-    given = [tuple(output[number] for output in outputs) for number in range(len(vertices))]
+    given = [tuple([output.get(number, 0) for output in outputs]) for number in range(len(vertices))]
     colours = _ranks([(vertex.operation, given[number]) for number, vertex in enumerate(vertices)])
     while True:
         colours = _refined(colours, vertices, readers)
