@@ -306,7 +306,8 @@ class SearchSpace:
             formats = {path: option for path, option in architecture.items() if path.startswith("quantization.")}
             if len(self._identities) >= MOST_IDENTITIES:
                 self._identities.clear()
-            self._identities[architecture] = network_key(self.fill(architecture)), canonical_json(formats)
+            key = network_key(self.fill(architecture))
+            self._identities[architecture] = (key, canonical_json(formats)) if formats else key
         return self._identities[architecture]
 
     @functools.cached_property
