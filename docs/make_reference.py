@@ -19,12 +19,14 @@ from typing import Any
 from nasengine.costs import COSTS
 from nasengine.data import DATASETS
 from nasengine.evaluators import PLUGIN_KINDS
+from nasengine.evaluators.tabular import keys as tabular
 from nasengine.execution import EXECUTORS
 from nasengine.networks import NETWORK_TYPES
 from nasengine.search.language.components import strategy_arguments
 from nasengine.search.language.schema import strategy_schema
 from nasengine.search.language.tables import PLAIN_TRAINER, built_tables
 from nasengine.space.language.arguments import Argument, arguments_of, summary
+from nasengine.space.language.keys import Keys
 from nasengine.space.language.schema import space_schema
 from nasengine.tasks import TASKS
 
@@ -48,6 +50,14 @@ SPACE_SECTIONS = {
     "proxy": "proxy",
     "branch": "branch",
 }
+TABLES = {
+    FILE: tabular.TABLE,
+    "join": tabular.JOIN,
+    "architecture by code": tabular.CODE,
+    "architecture by json": tabular.JSON,
+    "architecture by columns": tabular.COLUMNS,
+    "measurement": tabular.MEASUREMENT,
+}
 STRATEGY_SECTIONS = {"search_phase": "search phase", "retrain_phase": "retrain phase", "prepare_phase": "prepare phase"}
 
 SPACE_HEAD = """# Reference of the space language
@@ -61,6 +71,12 @@ STRATEGY_HEAD = """# Reference of the strategy language
 
 Each kind of mapping that a strategy file may hold, with all its keys. [The guide](../strategy_language.md) says what
 they are for and has examples. Keys in bold must be there. What `type:` may name: [types](types.md).
+"""
+TABLE_HEAD = """# Reference of table descriptions
+
+A table evaluator (`evaluator: {type: table, file: my_table.yaml}`) looks up what was measured before. A CSV file whose
+columns are called as the choices of the space and the metrics of the task needs no description; any other has one in
+YAML, with these keys. Keys in bold must be there. `nasengine compare --table` takes the same files.
 """
 TYPES_HEAD = """# Types
 
@@ -83,6 +99,7 @@ def pages() -> dict[str, str]:
         "strategy_language.md": language_page(
             STRATEGY_HEAD, strategy_schema(), strategy_schema()["$defs"], STRATEGY_SECTIONS
         ),
+        "table_descriptions.md": "\n".join([TABLE_HEAD, WRITTEN, *map(key_section, TABLES, TABLES.values())]),
         "types.md": "\n".join([TYPES_HEAD, WRITTEN, *type_sections()]),
         "network_types.md": "\n".join(
             [NETWORK_HEAD, WRITTEN, *(entry(name, type_) for name, type_ in NETWORK_TYPES.items())]
@@ -119,6 +136,16 @@ def section(title: str, schema: Mapping[str, Any], defs: Mapping[str, Any], sect
         if "description" in value and (title == FILE or not key.startswith("`data."))  # said once, of the file
     ]
     return f"{text}\n{KEY_HEAD}{''.join(found)}"
+
+
+def key_section(title: str, keys: Keys) -> str:
+    """A heading, what the mapping is, and its keys, of a language that has no schema."""
+    found = "".join(
+        f"| {f'**`{name}`**' if key.required else f'`{name}`'} | {default(key.schema())} | {cell(key.about)} |\n"
+        for name, key in keys.table.items()
+    )
+    about = f"{keys.about[0].upper()}{keys.about[1:]}."
+    return f"## {title}\n\n{about}\n\n| key | unless given | meaning |\n|---|---|---|\n{found}"
 
 
 def rows(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

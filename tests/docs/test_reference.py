@@ -11,6 +11,7 @@ import pytest
 from nasengine.algorithms import ALGORITHMS
 from nasengine.costs import COSTS
 from nasengine.evaluators import EVALUATORS
+from nasengine.evaluators.tabular import keys as tabular
 from nasengine.networks import NETWORK_TYPES
 from nasengine.search.language.budgets import UNITS
 from nasengine.search.language.components import strategy_arguments
@@ -60,6 +61,13 @@ def test_every_key_of_a_strategy_is_in_a_table() -> None:
     known |= {key for kind in KINDS for key in PHASES[kind]} | {f"evaluator.{key}" for key in EVALUATOR}
     assert [key for key in known if f"`{key}`" not in page("strategy_language.md")] == []
     assert [unit for unit in UNITS if f"budget.{unit}`" not in page("strategy_language.md")] == []
+
+
+def test_every_key_of_a_table_is_in_a_table() -> None:
+    tables = [value for value in vars(tabular).values() if isinstance(value, keys.Keys)]
+    names = {name for table in tables for name in table.names}
+    assert len(tables) == 6
+    assert [name for name in names if f"`{name}`" not in page("table_descriptions.md")] == []
 
 
 def test_every_type_and_every_cost_is_listed() -> None:

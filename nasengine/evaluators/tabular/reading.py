@@ -15,13 +15,11 @@ from nasengine.evaluators.tabular.description import (
     Measurement,
     TableDescription,
 )
+from nasengine.evaluators.tabular.keys import CODE, COLUMNS, JOIN, JSON, MEASUREMENT, TABLE
 from nasengine.objectives import DIRECTIONS, Direction
 from nasengine.space.language.checks import Checks
 from nasengine.space.language.yaml import YamlMapping, YamlNode, parse_document, plain, read_text
 from nasengine.space.problems import Problems
-
-KEYS = ("name", "about", "source", "space", "data", "join", "architecture", "measurements", "report")
-MEASUREMENT_KEYS = ("direction", "column", "by", "columns", "scale", "missing", "truth")
 
 
 def read_description(path: Path) -> TableDescription:
@@ -50,7 +48,7 @@ class _Reader:
         top = self.checks.mapping(node, "the table", "a mapping with data and measurements")
         if top is None:
             return None
-        self.checks.keys(top, "the table", KEYS, ("data", "measurements"))
+        self.checks.keys(top, "the table", TABLE.names, TABLE.required)
         words = {key: self.word(top, key) for key in ("name", "about", "source", "space", "data")}
         joins = self.joins(top.entries.get("join"))
         encoding = self.encoding(top.entries.get("architecture"))
@@ -92,7 +90,7 @@ class _Reader:
             mapping = self.checks.mapping(item, where, "{data: FILE, on: COLUMN}")
             if mapping is None:
                 continue
-            self.checks.keys(mapping, where, ("data", "on", "prefix"), ("data", "on"))
+            self.checks.keys(mapping, where, JOIN.names, JOIN.required)
             data, on, prefix = (self.word(mapping, key, where) for key in ("data", "on", "prefix"))
             if data and on:
                 joins.append(Join(data, on, prefix or ""))
@@ -108,17 +106,17 @@ class _Reader:
         if "code" in mapping.entries:
             return self.code(mapping)
         if "json" in mapping.entries:
-            self.checks.keys(mapping, "architecture", ("json",))
+            self.checks.keys(mapping, "architecture", JSON.names)
             return JsonColumn(self.word(mapping, "json", "architecture") or "")
         if "columns" in mapping.entries:
-            self.checks.keys(mapping, "architecture", ("columns",))
+            self.checks.keys(mapping, "architecture", COLUMNS.names)
             return ChoiceColumns(self.words(mapping.entries["columns"], "architecture.columns"))
-        self.checks.keys(mapping, "architecture", ("code", "choices", "options", "separator", "json", "columns"))
+        self.checks.keys(mapping, "architecture", (*CODE.names, *JSON.names, *COLUMNS.names))
         self.checks.problems.add("architecture has no code, json or columns", mapping.mark, f"expected {forms}")
         return None
 
     def code(self, mapping: YamlMapping) -> Encoding:
-        self.checks.keys(mapping, "architecture", ("code", "choices", "options", "separator"), ("choices",))
+        self.checks.keys(mapping, "architecture", CODE.names, CODE.required)
         choices = []
         node = mapping.entries.get("choices")
         sequence = None if node is None else self.checks.sequence(node, "architecture.choices", "a list of choices")
@@ -159,7 +157,7 @@ class _Reader:
         if not isinstance(node, YamlMapping):
             direction = self.direction(node, where)
             return None if direction is None else Measurement(name, direction, ((0.0, name),))
-        self.checks.keys(node, where, MEASUREMENT_KEYS, ("direction",))
+        self.checks.keys(node, where, MEASUREMENT.names, MEASUREMENT.required)
         entries = node.entries
         direction = self.direction(entries["direction"], f"{where}.direction") if "direction" in entries else None
         scale, missing = (

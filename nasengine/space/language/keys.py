@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from nasengine.space.holes import Scalar
 
@@ -25,6 +26,10 @@ class Key:
     about: str
     required: bool = False
     default: Scalar = None
+
+    def schema(self) -> dict[str, Any]:
+        """What a JSON Schema says of the value behind it."""
+        return {"description": self.about, **({} if self.default is None else {"default": self.default})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ from nasengine.space.language.keys import (
     SUBSET,
     SUM,
     TASK,
-    Key,
     Keys,
 )
 from nasengine.space.relations import ORDERS
@@ -90,11 +89,7 @@ def _others(keys: Keys, value: Schema) -> Schema:
 
 def _described(keys: Keys, values: Schema) -> Schema:
     """What may stand behind each key, with what the table says of it."""
-    return {name: {**value, **_meaning(keys.table[name])} for name, value in values.items()}
-
-
-def _meaning(key: Key) -> Schema:
-    return {"description": key.about, **({} if key.default is None else {"default": key.default})}
+    return {name: {**value, **keys.table[name].schema()} for name, value in values.items()}
 
 
 def _or_use(*schemas: Schema) -> Schema:
