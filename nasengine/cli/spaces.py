@@ -18,6 +18,7 @@ from nasengine.errors import InputError, Problem
 from nasengine.search.figures import number
 
 OPTIONS_SHOWN = 8
+MOST_COMPARED = 5_000  # architectures whose cells are compared, in less than a second
 
 
 @guarded
@@ -77,6 +78,8 @@ def describe(
     say(f"architectures: {count(facts['architectures'])}")
     if facts["feasible"] is not None and facts["feasible"] != facts["architectures"]:
         say(f"of these within relations: {count(facts['feasible'])}")
+    if facts["networks"] is not None:
+        say(f"different networks among them: {count(facts['networks'])}")
     for name in ("constraints", "relations"):
         for text in facts[name]:
             say(f"{name[:-1]}: {text}")
@@ -280,6 +283,7 @@ def space_facts(space: Any) -> dict[str, Any]:
         },
         "architectures": space.size(architecture_part=bool(space.unexpanded)),
         "feasible": space.size(feasible=True) if space.relations and not space.constraints else None,
+        "networks": _networks(space),
         "choices": [
             {
                 "path": decision.path,
@@ -297,6 +301,13 @@ def space_facts(space: Any) -> dict[str, Any]:
             for name, known in space.known.items()
         },
     }
+
+
+def _networks(space: Any) -> int | None:
+    """How many architectures are different networks; None without cells, or where it would take a second to count."""
+    if not space.has_cells or space.size(architecture_part=True) > MOST_COMPARED:
+        return None
+    return len({space.identity(architecture) for architecture in space.enumerate()})
 
 
 def _sites(space: Any, decision: Any) -> list[dict[str, Any]] | None:

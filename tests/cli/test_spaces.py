@@ -75,6 +75,19 @@ def test_describe_counts_what_keeps_the_relations(nasengine) -> None:
     assert facts["feasible"] == load_space("mobile_cnn").size(feasible=True) < facts["architectures"]
 
 
+def test_describe_counts_the_different_networks_among_few_cells(nasengine, tmp_path: Path) -> None:
+    cells = tmp_path / "cells.yaml"
+    edges = "{all: {choice: {none: {type: zero}, skip: {type: identity}, conv: {type: conv}}}}"
+    layers = f"[{{type: cell, nodes: 3, edges: {edges}}}, {{type: global_average_pool}}, {{type: linear_head}}]"
+    task = "{kind: image_classification, input: [3, 8, 8], classes: 2}"
+    cells.write_text(f"name: cells\ntask: {task}\nnetwork: {{type: sequential, layers: {layers}}}\n")
+    facts = json.loads(nasengine("describe", cells, "--json").stdout)
+    # nothing, x, a(x), 2x, x + a(x), a(x) + b(x), b(a(x)), x + b(a(x)), c(x) + b(a(x))
+    assert (facts["architectures"], facts["networks"]) == (27, 9)
+    assert "different networks among them: 9" in nasengine("describe", cells).stdout
+    assert json.loads(nasengine("describe", "quickstart", "--json").stdout)["networks"] is None
+
+
 def test_describe_tells_when_a_choice_is_asked(nasengine) -> None:
     facts = json.loads(nasengine("describe", "inception_like", "--json").stdout)
     conditional = [choice for choice in facts["choices"] if choice["when"] is not None]
