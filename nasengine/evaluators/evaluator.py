@@ -70,7 +70,6 @@ class EvaluatorSettings:
         needs_budget: how long each candidate is trained; without need it may still be given.
         needs_network: networks that can be built; without need, any space will do.
         merges_isomorphic: architectures that compute the same function share one measurement.
-        splits_budget: a part of a longer training, `{epochs: 3, of_epochs: 27}`, means something to it.
     """
 
     __slots__ = ()
@@ -79,7 +78,11 @@ class EvaluatorSettings:
     needs_budget: ClassVar[bool] = True
     needs_network: ClassVar[bool] = True
     merges_isomorphic: ClassVar[bool] = True
-    splits_budget: ClassVar[bool] = False
+
+    @property
+    def splits_budget(self) -> bool:
+        """Whether a part of a longer training, `{epochs: 3, of_epochs: 27}`, means something to it."""
+        return False
 
     def metrics(self, space: SearchSpace, task: Task | None) -> Mapping[str, Direction]:
         """What the evaluator will measure -> which way is better; those of the task unless a subclass says otherwise.

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,8 +44,6 @@ class Standalone(EvaluatorSettings):
         InputError: every wrong value.
     """
 
-    splits_budget: ClassVar[bool] = True
-
     optimizer: str | Mapping[str, Any] = "sgd"
     schedule: str | Mapping[str, Any] = "cosine"
     label_smoothing: float = 0.0
@@ -57,6 +55,11 @@ class Standalone(EvaluatorSettings):
 
     def __post_init__(self) -> None:
         self.training(batch=1, augmentation=None)
+
+    @property
+    def splits_budget(self) -> bool:
+        """Yes: a training can be stopped, and gone on with from its checkpoint."""
+        return True
 
     def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
         """All training settings, batch and augmentation from the strategy's `data` included."""

@@ -10,6 +10,7 @@ from nasengine.errors import InputError, Problem
 from nasengine.evaluators.evaluator import EvaluatorInputs, EvaluatorSettings
 from nasengine.evaluators.tabular import TableDescription, Tabulated, describe, find_table, load_table, signature
 from nasengine.evaluators.tabular.description import is_shipped
+from nasengine.evaluators.tabular.reading import read_description
 from nasengine.objectives import DIRECTIONS, Direction
 from nasengine.records import Job, Result
 from nasengine.space import SearchSpace
@@ -48,6 +49,12 @@ class Table(EvaluatorSettings):
         if problems:
             raise InputError(problems)
         find_table(self.file)
+
+    @property
+    def splits_budget(self) -> bool:
+        """Whether the table tells budgets apart."""
+        path = find_table(self.file)
+        return path.suffix != ".csv" and any(m.unit for m in read_description(path).measurements.values())
 
     def metrics(self, space: SearchSpace, task: Task | None) -> Mapping[str, Direction]:
         """What the table's description says, or the names of its columns."""

@@ -27,12 +27,13 @@ SAMPLES = 2000
 EXACT = 20_000  # most ways to divide two groups that are all gone through
 
 
-def incumbent(losses: Sequence[float]) -> NDArray[np.int64]:
-    """(T,) the place of the first smallest loss so far; -1 before there is one (nan: a trial that measured nothing)."""
-    best, places, at = math.inf, np.empty(len(losses), np.int64), -1
-    for place, loss in enumerate(losses):
-        if loss < best:
-            best, at = loss, place
+def incumbent(keys: Sequence[tuple[float, ...] | None]) -> NDArray[np.int64]:
+    """(T,) the place of the first smallest key so far; -1 before there is one (None: a trial that measured nothing)."""
+    best: tuple[float, ...] | None = None
+    places, at = np.empty(len(keys), np.int64), -1
+    for place, key in enumerate(keys):
+        if key is not None and (best is None or key < best):
+            best, at = key, place
         places[place] = at
     return places
 

@@ -1,9 +1,10 @@
 """Strategies judged side by side: how good is what each has found, after how many trials, and is the difference real?
 
 The incumbent of a search is the architecture that it would hand over: the best by what the search itself measured of
-the first objective. With a table, the incumbent's *true* value is what counts (the test accuracy, where the table has
-one), and its regret: by how much the best architecture of the table is truly better. Without a table (real runs) the
-measured value of the incumbent is all there is.
+the first objective (while nothing was measured under its whole budget, the best under the largest part of it). With a
+table, the incumbent's *true* value is what counts (the test accuracy, where the table has one), and its regret: by how
+much the best architecture of the table is truly better. Without a table (real runs) the measured value of the
+incumbent is all there is.
 
 Where candidates are measured under parts of a budget, the axis counts what was spent, in whole evaluations.
 
@@ -249,16 +250,24 @@ def judge(
 
 def _merit(search: Searched, objective: Objective, known: Known | None) -> Array:
     """(T,) the regret, or the best value, after each trial."""
-    measured = [objective.loss(trial.measurements) if trial.completed else float("nan") for trial in search.trials]
-    places = incumbent(measured)
+    places = incumbent([_rank(trial, objective) for trial in search.trials])
+    if not len(places):
+        return np.empty(0)
     if known is None:
-        values = np.array([_value(loss, objective) for loss in measured], dtype=float)
-        return np.where(places < 0, np.nan, values[places]) if len(values) else values
-    true = np.array(
-        [known.true[known.rows[trial.architecture.key]] if trial.completed else np.nan for trial in search.trials]
-    )
-    found = np.where(places < 0, known.true.max(), true[places]) if len(true) else true
+        values = [trial.measurements.get(objective.name, np.nan) for trial in search.trials]
+        return np.where(places < 0, np.nan, np.array(values, dtype=float)[places])
+    rows = [known.rows.get(trial.architecture.key, -1) for trial in search.trials]  # failed ones may be in no row
+    found = np.where(places < 0, known.true.max(), known.true[rows][places])
     return np.asarray(found - known.optimum, dtype=float)
+
+
+def _rank(trial: Trial, objective: Objective) -> tuple[float, ...] | None:
+    """The best comes first: what was measured whole by its loss, then what was stopped, largest part first."""
+    if trial.completed:
+        return (0.0, 0.0, objective.loss(trial.measurements))
+    if trial.status == "stopped" and objective.name in trial.measurements:
+        return (1.0, -_part(trial), objective.loss(trial.measurements))
+    return None
 
 
 def _volume(search: Searched, objectives: Sequence[Objective], worst: Sequence[float], best: Sequence[float]) -> Array:
@@ -285,12 +294,15 @@ def _by_cost(curve: Array, trials: Sequence[Trial]) -> Array:
 
 def _cost(trial: Trial, trials: Sequence[Trial]) -> float:
     """What measuring a trial took, as a part of a whole evaluation; what it resumes was paid before."""
+    resumed = trial.candidate.resumes
+    return _part(trial) - (0.0 if resumed is None else _part(trials[resumed]))
+
+
+def _part(trial: Trial) -> float:
+    """How large a part of a whole evaluation its budget is."""
     budget = trial.candidate.budget or {}
     unit = next((unit for unit in budget if WHOLE + unit in budget), None)
-    if unit is None:
-        return 1.0
-    resumed = None if trial.candidate.resumes is None else trials[trial.candidate.resumes].candidate.budget
-    return (budget[unit] - (resumed or {}).get(unit, 0.0)) / budget[WHOLE + unit]
+    return 1.0 if unit is None else budget[unit] / budget[WHOLE + unit]
 
 
 def _scale(

@@ -22,8 +22,8 @@ from nasengine.report.curves import (
 )
 
 
-def test_the_incumbent_is_the_first_smallest_loss_so_far():
-    assert incumbent([math.nan, 3.0, 2.0, 2.0, 5.0, 1.0]).tolist() == [-1, 1, 2, 2, 2, 5]
+def test_the_incumbent_is_the_first_smallest_key_so_far():
+    assert incumbent([None, (3.0,), (2.0,), (2.0,), (5.0,), (1.0,)]).tolist() == [-1, 1, 2, 2, 2, 5]
 
 
 def test_the_area_of_a_front_grows_by_what_each_point_adds():
@@ -102,7 +102,7 @@ def test_six_strategies_of_twenty_seeds_and_three_hundred_trials_are_judged_in_s
         curves = []
         for _ in range(20):
             points = rng.random((300, 2))
-            incumbent(points[:, 0].tolist())
+            incumbent([(loss,) for loss in points[:, 0].tolist()])
             curves.append(hypervolume_curve(points.tolist(), (1.0, 1.0)))
         bootstrap_interval(together(curves))
     assert time.process_time() - began < 5

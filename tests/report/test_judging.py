@@ -111,8 +111,15 @@ def test_parts_of_a_budget_are_counted_as_parts():
     third, rest = {"epochs": 9, "of_epochs": 27}, {"epochs": 27, "of_epochs": 27}
     budgets = [(third, None), (third, None), (third, None), (rest, 1)]  # 1/3 each, then the other 2/3 of trial 1
     comparison = judge([search("a", 0, 4, 1, 4, budgets=budgets)], [ACCURACY], "made", known())
-    # After one whole evaluation nothing is measured whole; after the second (1 2/3) row 4 is the incumbent.
-    assert comparison.strategies[0].merit.values[0] == pytest.approx((0.33, 0.05))
+    # After one whole evaluation row 4 leads those measured in part; after the second (1 2/3) it is measured whole.
+    assert comparison.strategies[0].merit.values[0] == pytest.approx((0.05, 0.05))
+
+
+def test_what_is_measured_whole_goes_before_what_is_measured_in_part():
+    third, whole = {"epochs": 9, "of_epochs": 27}, {"epochs": 27, "of_epochs": 27}
+    budgets = [(third, None), (third, None), (third, None), (whole, None)]
+    comparison = judge([search("a", 4, 4, 4, 1, budgets=budgets)], [ACCURACY], "made", known())
+    assert comparison.strategies[0].merit.values[0] == pytest.approx((0.05, 0.15))
 
 
 def test_a_comparison_is_plain_json_without_curves():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -183,6 +184,43 @@ def test_runs_are_compared_by_what_they_have_in_common(tmp_path):
         nas.compare_runs([runs[0], runs[0]])
     with pytest.raises(InputError, match="is not a run"):
         nas.compare_runs([tmp_path / "nothing"])
+
+
+BY_BUDGET = """
+name: by_budget
+space: pooling_resnet20
+data: pooling36.csv
+measurements:
+  accuracy: {by: epochs, columns: {3: m1, 27: accuracy}, direction: maximize, scale: 0.01}
+  macs: minimize
+"""
+
+
+@pytest.mark.parametrize("strategy", nas.shipped("strategies"))
+def test_every_shipped_strategy_can_be_compared_on_a_table(tmp_path, repository, strategy):
+    tables = repository / "search_spaces" / "tables"
+    shutil.copy(tables / "pooling36.csv", tmp_path)
+    (tmp_path / "by_budget.yaml").write_text(BY_BUDGET)
+    comparison = compare(
+        tmp_path / "out", [strategy], table=str(tmp_path / "by_budget.yaml"), seeds=2, trials=30, lag=1
+    )
+    (judged,) = comparison.strategies
+    assert (judged.failed, len(judged.merit.final)) == (0, 2)
+    assert all(final < 0.02 for final in judged.merit.final)
+
+
+def test_what_divides_a_budget_needs_a_table_that_tells_budgets_apart(tmp_path):
+    assert "expected a table with columns by budget" in reason(tmp_path, ["successive_halving"])
+    tables = nas.shipped("search_spaces/tables")
+    shutil.copy(tables["pooling36"].with_suffix(".csv"), tmp_path)
+    (tmp_path / "by_budget.yaml").write_text(BY_BUDGET)
+    comparison = compare(
+        tmp_path / "out", ["successive_halving"], table=str(tmp_path / "by_budget.yaml"), seeds=1, trials=30, lag=1
+    )  # fmt: skip
+    run = nas.open_run(tmp_path / "out" / "successive_halving" / "seed-0")
+    stopped = [trial for trial in run.trials if trial.status == "stopped"]
+    assert stopped[0].measurements["accuracy"] < 0.85 < run.best.trial.measurements["accuracy"]
+    assert len(comparison.strategies[0].merit.mean) < 30  # counted in whole evaluations
 
 
 @pytest.mark.slow
