@@ -137,7 +137,7 @@ def measure(evaluator: EvaluatesJobs, jobs: Sequence[Job]) -> Iterator[Result]:
             if job is None:
                 continue  # an answer to nothing that was asked
             seconds = time.perf_counter() - began
-            yield _checked(result if result.seconds else replace(result, seconds=seconds))
+            yield _checked(result, result.seconds or seconds)
             began = time.perf_counter()
     except (Exception, SystemExit) as error:
         seconds = time.perf_counter() - began
@@ -171,8 +171,8 @@ def failure(trial: int, error: BaseException, seconds: float = 0.0) -> Result:
     return Result(trial, "failed", reason=lines[0].rstrip(": "), seconds=seconds, details=details)
 
 
-def _checked(result: Result) -> Result:
-    """Measurements as plain finite numbers, or a failed Result that says which one is not."""
+def _checked(result: Result, seconds: float) -> Result:
+    """The result with the time it took, its measurements plain finite numbers; a failed one that says which is not."""
     if result.status not in STATUSES:
         return Result(result.trial, "failed", reason=f"the evaluator answered the unknown status {result.status!r}")
     plain: dict[str, float] = {}
@@ -180,8 +180,9 @@ def _checked(result: Result) -> Result:
         try:
             number = value if type(value) in (int, float) else float(value)
         except (TypeError, ValueError):
-            return replace(result, status="failed", measurements={}, reason=f"{name} is no number: {value!r}")
+            reason = f"{name} is no number: {value!r}"
+            return replace(result, status="failed", measurements={}, reason=reason, seconds=seconds)
         if not math.isfinite(number):
-            return replace(result, status="failed", measurements={}, reason=f"{name} is {number}")
+            return replace(result, status="failed", measurements={}, reason=f"{name} is {number}", seconds=seconds)
         plain[name] = number
-    return replace(result, measurements=plain)
+    return Result(result.trial, result.status, plain, result.reason, seconds, result.details)

@@ -12,6 +12,7 @@ hold no time and no process. `finished` is written the moment an outcome is know
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -107,7 +108,7 @@ class Asked:
         resumes = "" if self.resumes is None else f'"resumes":{self.resumes},'
         return (
             f'{{"architecture":{self.candidate.architecture.key},"budget":{canonical_json(dict(self.budget))},'
-            f'"parents":[{parents}],"phase":{canonical_json(self.phase)},"record":"asked",{resumes}'
+            f'"parents":[{parents}],"phase":{_quoted(self.phase)},"record":"asked",{resumes}'
             f'"same_as":{_optional(self.same_as)},"trial":{self.trial}}}\n'
         )
 
@@ -135,8 +136,8 @@ class Told:
         trial = self.trial
         return (
             f'{{"architecture":{trial.architecture.key},"measurements":{canonical_json(dict(trial.measurements))},'
-            f'"phase":{canonical_json(self.phase)},"reason":{canonical_json(trial.reason)},"record":"told",'
-            f'"same_as":{_optional(self.same_as)},"status":{canonical_json(trial.status)},"trial":{trial.number}}}\n'
+            f'"phase":{_quoted(self.phase)},"reason":{_quoted(trial.reason)},"record":"told",'
+            f'"same_as":{_optional(self.same_as)},"status":{_quoted(trial.status)},"trial":{trial.number}}}\n'
         )
 
     @classmethod
@@ -173,6 +174,12 @@ def _status(word: Any) -> Any:
     if word not in STATUSES:
         raise ValueError(f"unknown status {word!r}")
     return word
+
+
+# Phases, states and reasons are few, and written again and again.
+@functools.lru_cache(maxsize=256)
+def _quoted(text: str) -> str:
+    return canonical_json(text)
 
 
 def _optional(number: int | None) -> str:

@@ -322,7 +322,9 @@ class _Search:
 
     def measured(self, result: Result) -> None:
         """Join a result with the trial's prices and judge it by budget, constraints and objectives."""
-        result = replace(result, measurements={**result.measurements, **self.prices.pop(result.trial)})
+        prices = self.prices.pop(result.trial)
+        if prices:
+            result = replace(result, measurements={**result.measurements, **prices})
         if result.status == "completed":
             missing = [name for name in self.needed if name not in result.measurements]
             budget = self.candidates[result.trial].budget
