@@ -1,6 +1,7 @@
 """What a table says: its files, how their columns encode architectures, and what they measure.
 
-A description is a YAML file (docs/tables.md); a plain CSV file describes itself by the names of its columns.
+A description is a YAML file (docs/reference/table_descriptions.md); a plain CSV file describes itself by the names of
+its columns.
 """
 
 from __future__ import annotations
