@@ -193,11 +193,16 @@ OnEvent: TypeAlias = Callable[[Event], None]
 
 
 def trial_json(trial: Trial) -> dict[str, Any]:
-    """A trial as plain values."""
+    """A trial as plain values; its budget if it is not that of the phase, and what it went on with, if anything."""
+    candidate = trial.candidate
+    own = {} if candidate.budget is None else {"budget": dict(candidate.budget)}
+    resumed = {} if candidate.resumes is None else {"resumes": candidate.resumes}
     return {
         "number": trial.number,
         "status": trial.status,
         "measurements": dict(trial.measurements),
         "reason": trial.reason,
         "architecture": trial.architecture.to_json(),
+        **own,
+        **resumed,
     }

@@ -15,6 +15,7 @@ from nasengine.objectives import parse_objectives
 from nasengine.records import Architecture, Candidate, Trial
 from nasengine.runs import JOURNAL_NAME, canonical_records, read_journal
 from nasengine.search.language.strategy import strategy_from_mapping
+from nasengine.search.language.values import check_values
 from nasengine.search.searching import best_first, read_ranking
 from nasengine.training import loop
 from tests.search.small import quick_search, quick_strategy
@@ -197,3 +198,24 @@ def test_of_stopped_trials_the_longest_trained_is_ranked_first() -> None:
     ranked = best_first(trials, parse_objectives({"accuracy": "maximize"}))
     assert [found.number for found in ranked] == [5, 4, 2]
     assert [found.status for found in ranked] == ["completed", "stopped", "stopped"]
+
+
+def test_an_evaluator_without_parts_of_a_budget_is_refused() -> None:
+    without = quick_strategy("search.evaluator={type: table, file: pooling36}", text=STRATEGY)
+    (problem,) = check_values(without)
+    assert "divides the budget of a trial, and the evaluator 'table' has none" in str(problem)
+    whole = quick_strategy("search.evaluator={type: table, file: pooling36, budget: {epochs: 4}}", text=STRATEGY)
+    (problem,) = check_values(whole)
+    assert "the evaluator 'table' measures under its whole budget only" in str(problem)
+
+
+def test_events_say_under_which_budget_a_trial_was_measured(tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    halved(tmp_path / "run", on_event=lambda event: events.append(event.to_json()))
+    trials = [event["trial"] for event in events if event["event"] == "search_ended"]
+    assert trials[0]["budget"] == {"epochs": 1, "of_epochs": 4}
+    resumed = [trial for trial in trials if "resumes" in trial]
+    assert any(trial["budget"]["epochs"] == 2 for trial in resumed if "budget" in trial)
+    assert any("budget" not in trial and trial["status"] == "completed" for trial in resumed)
+    boards = tmp_path / "run" / "tensorboard" / "search"
+    assert (boards / "trial-0").is_dir()
