@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,3 +173,8 @@ def test_its_constructor_takes_domain_objectives_and_named_settings_with_default
 
 def test_it_has_a_docstring_that_says_what_it_does(name: str) -> None:
     assert len((ALGORITHMS[name].__doc__ or "").split()) > 5
+
+
+def test_it_has_a_row_in_the_table_of_algorithms(name: str, repository: Path) -> None:
+    rows = (repository / "docs" / "algorithms.md").read_text(encoding="utf-8").splitlines()
+    assert sum(row.startswith(f"| `{name}` |") for row in rows) == 1
