@@ -133,7 +133,7 @@ class Figure:
     def html(self) -> str:
         content = json_in_html({"data": self.data, "layout": self.layout})
         return (
-            f'<figure><div class="plot" role="img" aria-label="{escaped(self.alt)}" style="height:{self.height}px">'
+            f'<figure><div class="chart" role="img" aria-label="{escaped(self.alt)}" style="height:{self.height}px">'
             f'</div><script type="application/json">{content}</script>'
             f"<figcaption>{escaped(self.caption)}</figcaption></figure>"
         )

@@ -14,7 +14,7 @@ from nasengine.report.blocks import escaped
 from nasengine.report.labels import in_lines
 from nasengine.wording import number
 
-MOST_POINTS = 3_000
+MOST_POINTS = 2_000
 DIRECTIONS = {"maximize": "higher is better", "minimize": "lower is better"}
 
 
@@ -32,11 +32,13 @@ def objective_axis(objective: Objective, values: Sequence[float] = ()) -> dict[s
     return axis(f"{objective.name} ({DIRECTIONS[objective.direction]})", values)
 
 
-def hover(trial: Trial, shown: Sequence[str], names: Mapping[str, str]) -> str:
-    """The words of a trial: its number, what was measured, and its architecture."""
+def hover(trial: Trial, shown: Sequence[str], names: Mapping[str, str] | None) -> str:
+    """The words of a trial: its number, what was measured, and its architecture (unless `names` is None)."""
     values = ", ".join(f"{name} {number(trial.measurements[name])}" for name in shown if name in trial.measurements)
     status = "" if trial.completed else f", {trial.status}"
-    return f"<b>trial {trial.number}{status}</b><br>{escaped(values)}<br>{in_lines(trial.architecture, names)}"
+    return f"<b>trial {trial.number}{status}</b><br>{escaped(values)}" + (
+        "" if names is None else f"<br>{in_lines(trial.architecture, names)}"
+    )
 
 
 def thinned(count: int, keep: Collection[int] = (), most: int = MOST_POINTS) -> NDArray[np.intp]:

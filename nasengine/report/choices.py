@@ -9,7 +9,7 @@ import numpy as np
 from nasengine.objectives import Objective
 from nasengine.records import Trial
 from nasengine.report.blocks import Block, Cell, Details, Figure, Table, Text, escaped
-from nasengine.report.charts import DIRECTIONS
+from nasengine.report.charts import DIRECTIONS, thinned
 from nasengine.report.importance import FEWEST, MOST, Importance, importance
 from nasengine.report.labels import option_text
 from nasengine.report.records import Searched
@@ -31,6 +31,7 @@ def importance_blocks(
 ) -> list[Block]:
     """A figure for each objective, or the reason why there is none."""
     completed = [trial for trial in search.trials if trial.completed]
+    completed = [completed[i] for i in thinned(len(completed), most=4 * MOST)]
     different = list({trial.architecture: trial for trial in completed}.values())
     if len(different) < FEWEST or len(space.decisions) < 2:
         what = f"{len(different)} different architectures have completed; importances need at least {FEWEST}."

@@ -44,7 +44,7 @@
     return painted(layout, false);
   };
   const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
-  const figures = [...document.querySelectorAll(".plot")].map((place) => [place, JSON.parse(place.nextElementSibling.textContent)]);
+  const figures = [...document.querySelectorAll(".chart")].map((place) => [place, JSON.parse(place.nextElementSibling.textContent)]);
   const draw = () => {
     const narrow = window.matchMedia("(max-width: 40rem)").matches || window.matchMedia("(pointer: coarse)").matches;
     for (const [place, { data, layout }] of figures)

@@ -22,8 +22,12 @@ CHECKPOINTS = {2: 200, 3: 40}  # objectives -> points at which the hypervolume i
 LARGEST_FRONT = 120  # with three objectives
 
 
-def progress_blocks(search: Searched, objectives: Sequence[Objective], names: Mapping[str, str]) -> list[Block]:
-    """A figure for each objective, one for the hypervolume, one over wall time."""
+def progress_blocks(search: Searched, objectives: Sequence[Objective], names: Mapping[str, str] | None) -> list[Block]:
+    """A figure for each objective, one for the hypervolume, one over wall time.
+
+    Args:
+        names: of the choices, to show architectures by; None: another figure shows them.
+    """
     completed = [trial for trial in search.trials if trial.completed]
     if not completed:
         return []
@@ -39,7 +43,9 @@ def best_so_far(values: NDArray[np.float64], objective: Objective) -> NDArray[np
     return best
 
 
-def _trials(search: Searched, completed: Sequence[Trial], objective: Objective, names: Mapping[str, str]) -> Figure:
+def _trials(
+    search: Searched, completed: Sequence[Trial], objective: Objective, names: Mapping[str, str] | None
+) -> Figure:
     values = np.array([trial.measurements[objective.name] for trial in completed])
     best = best_so_far(values, objective)
     steps = np.flatnonzero(np.diff(best, prepend=np.nan) != 0)
@@ -76,7 +82,7 @@ def _trials(search: Searched, completed: Sequence[Trial], objective: Objective, 
 
 
 def _points(
-    trials: Sequence[Trial], objective: Objective, names: Mapping[str, str], name: str, marker: Mapping[str, Any]
+    trials: Sequence[Trial], objective: Objective, names: Mapping[str, str] | None, name: str, marker: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {
         "type": "scatter",

@@ -24,7 +24,7 @@ def run_page(run: RunRecord) -> Page:
         front = front_blocks(search, run.objectives, names, run.known)
         parts: list[tuple[str, list[Block]]] = [
             ("Pareto front" if several else "Cost against quality", front),
-            ("Progress", progress_blocks(search, run.objectives, names)),
+            ("Progress", progress_blocks(search, run.objectives, None if front else names)),
         ]
         if any(trial.completed for trial in search.trials):
             choices = importance_blocks(search, run.objectives, run.space, names)

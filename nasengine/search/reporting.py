@@ -57,7 +57,6 @@ def record_of(run: Run) -> RunRecord:
     strategy, space = settings.strategy, settings.space
     searches = tuple(_searched(run, phase) for phase in strategy.phases if isinstance(phase, SearchPhase))
     retrained = run.retrained
-    seed = settings.seed
     summary = [
         ("space", f"{space.name}: {space.about}" if space.about else space.name),
         ("architectures", f"{space.size(architecture_part=bool(space.unexpanded)):,}"),
@@ -65,7 +64,7 @@ def record_of(run: Run) -> RunRecord:
         ("objectives", ", ".join(f"{objective.direction} {objective.name}" for objective in strategy.objectives)),
         ("constraints", "; ".join(_bounds(settings))),
         ("data", " ".join(filter(None, (settings.data, _in_brackets(settings.pixels.get("about")))))),
-        ("seed", str(seed)),
+        ("seed", str(settings.seed)),
         ("folder", str(run.folder)),
     ]
     return RunRecord(
@@ -77,12 +76,12 @@ def record_of(run: Run) -> RunRecord:
         summary=[(what, words) for what, words in summary if words],
         searches=searches,
         trained=tuple(_trained(retrained)),
-        winner=_winner(run),
+        winner=_winner(run, searches, retrained),
         known=_known(space, searches),
         repeat=[(what, words) for what, words in _repeat(settings) if words],
         command=settings.environment.command,
-        again=list(_again(run, folder)),
-        files=list(_files(run)),
+        again=list(_again(run, folder, searches, retrained)),
+        files=list(_files(run, retrained)),
         texts={
             "The strategy, every default written out": to_yaml(strategy.plain()),
             "The space, as searched": to_yaml(dict(space.tree.resolved)),
@@ -193,16 +192,19 @@ def _label(record: Retrained) -> str:
     return record.name.rpartition("-seed-")[0]
 
 
-def _winner(run: Run) -> Winner | None:
-    if not run.ranked and not any(record.completed for record in run.retrained):
+def _winner(run: Run, searches: Sequence[Searched], retrained: Sequence[Retrained]) -> Winner | None:
+    if any(record.completed for record in retrained):
+        best = run.best
+        trial, architecture = best.trial, best.architecture
+        network = next((record.network for record in best.retrained if record.completed), {})
+    elif searches and searches[-1].ranked:
+        trial = searches[-1].ranked[0]
+        architecture = trial.architecture
+        network = [phase.network for phase in run.strategy.phases if isinstance(phase, SearchPhase)][-1]
+    else:
         return None
-    best = run.best
-    network = next((record.network for record in best.retrained if record.completed), None)
-    if network is None:
-        searched = [phase for phase in run.strategy.phases if isinstance(phase, SearchPhase)]
-        network = searched[-1].network if searched else {}
-    what = "The retrained architecture" if best.trial is None else f"Trial {best.trial.number}"
-    return Winner(best.architecture, what, dict(network))
+    what = "The retrained architecture" if trial is None else f"Trial {trial.number}"
+    return Winner(architecture, what, dict(network))
 
 
 def _known(space: SearchSpace, searches: Sequence[Searched]) -> dict[str, dict[str, float]]:
@@ -235,23 +237,25 @@ def _repeat(settings: RunSettings) -> Iterator[tuple[str, str]]:
     yield "plug-ins", ", ".join(settings.plugins)
 
 
-def _again(run: Run, folder: str) -> Iterator[tuple[str, str]]:
-    unfinished = not _state(run).endswith("Finished.")
-    if unfinished:
+def _again(
+    run: Run, folder: str, searches: Sequence[Searched], retrained: Sequence[Retrained]
+) -> Iterator[tuple[str, str]]:
+    if not _state(run).endswith("Finished."):
         yield "go on with it", f"nasengine resume {folder}"
-    if run.ranked and any(isinstance(phase, RetrainPhase) for phase in run.strategy.phases):
-        yield "train one longer, and test it", f"nasengine retrain {folder} --architecture {run.ranked[0].number}"
-    if any(record.completed for record in run.retrained):
+    ranked = searches[-1].ranked if searches else ()
+    if ranked and any(isinstance(phase, RetrainPhase) for phase in run.strategy.phases):
+        yield "train one longer, and test it", f"nasengine retrain {folder} --architecture {ranked[0].number}"
+    if any(record.completed for record in retrained):
         yield "the best as plain PyTorch", f"nasengine export {folder} --to DIR"
     yield "what failed and why", f"nasengine status {folder}"
 
 
-def _files(run: Run) -> Iterator[tuple[str, str]]:
+def _files(run: Run, retrained: Sequence[Retrained]) -> Iterator[tuple[str, str]]:
     for name, what in FILES.items():
         if (run.folder / name).exists() or name == REPORT:
             yield name, what
     for phase in run.strategy.phases:
         if (run.folder / phase.name / RANKING).is_file():
             yield f"{phase.name}/{RANKING}", "its completed architectures, best first"
-    for phase_name in dict.fromkeys(record.phase for record in run.retrained):
+    for phase_name in dict.fromkeys(record.phase for record in retrained):
         yield f"{phase_name}/{RESULTS}", "its trainings with figures and curves; each has a folder with its weights"

@@ -124,6 +124,14 @@ class Browser:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
+    def until(self, expression: str) -> Any:
+        """The value of an expression once it is true."""
+        deadline = time.monotonic() + START_S
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < deadline, f"{expression} did not become true"
+            time.sleep(0.05)
+        return value
+
     def point_at(self, x: float, y: float) -> None:
         """Move the mouse there."""
         self._send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)

@@ -62,7 +62,7 @@ def test_plotly_is_inlined_once_however_many_figures_there_are():
     figure = Figure([{"type": "scatter", "y": [1, 2]}], {}, "c", "a")
     text = page_of(figure, figure)
     assert text.count("* plotly.js v") == 1
-    assert text.count('class="plot"') == 2
+    assert text.count('class="chart"') == 2
 
 
 def test_the_same_blocks_give_the_same_bytes():
