@@ -139,7 +139,7 @@ def test_the_page_says_what_the_numbers_mean_and_escapes_names():
     html = comparison_page(comparison).html()
     assert "<b>a" not in html
     assert "table made up: 2 strategies, 6 searches" in html
-    assert html.count('class="plot"') == 2
+    assert html.count('class="chart"') == 2
     assert "accuracy 0.5, macs 50" in html
     head, rows = summary_rows(comparison)
     assert [len(row) for row in rows] == [len(head)] * 2
