@@ -70,3 +70,8 @@ def test_the_readme_s_spaces_are_valid_and_its_layer_can_be_searched(tmp_path: P
 
 def test_the_page_on_python_runs(tmp_path: Path) -> None:
     follow(page("docs/python_api.md"), tmp_path)
+
+
+def test_the_page_on_tables_works_as_it_is_written(tmp_path: Path) -> None:
+    follow(page("docs/tables.md"), tmp_path)
+    assert (tmp_path / "runs" / "compare-pooling36" / "compare.html").is_file()
