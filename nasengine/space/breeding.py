@@ -62,15 +62,17 @@ class Breeding:
         chosen: NDArray[np.bool_] = draws < 1 / count[:, None]
         copy = (child == first).all(axis=1) | (child == second).all(axis=1)
         forced = np.flatnonzero(copy & ~chosen.any(axis=1) & changeable.any(axis=1))
-        chosen[forced, draws[forced].argmin(axis=1)] = True
+        if len(forced):
+            chosen[forced, draws[forced].argmin(axis=1)] = True
         return chosen
 
     def _changed(self, rows: Rows, chosen: NDArray[np.bool_], rng: np.random.Generator) -> Rows:
         """The rows with another option in every chosen place, each of the others equally likely."""
         made = rows.copy()
         at, column = np.nonzero(chosen)
-        step = 1 + (rng.random(len(at)) * (self.sizes[column] - 1)).astype(np.int16)
-        made[at, column] = (rows[at, column] + step) % self.sizes[column]
+        size = self.sizes[column].astype(np.int64)  # sums of two options may be too large for a row
+        step = 1 + (rng.random(len(at)) * (size - 1)).astype(np.int64)
+        made[at, column] = (rows[at, column] + step) % size
         for place in np.flatnonzero(np.isin(column, self.subsets)):  # a subset moves by one item
             cell = at[place], column[place]
             moves = self.variation.moves(int(cell[1]), int(rows[cell]))

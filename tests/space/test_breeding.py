@@ -120,3 +120,18 @@ def test_children_that_would_break_a_constraint_are_left_out_with_their_pair():
     rows, pairs = domain.children(np.stack([bad, good]), np.stack([bad, good]), rng)
     assert pairs.tolist() == [1]
     assert space.decode(rows[0])["network.b"] == 3
+
+
+def test_a_space_without_choices_has_children_too(way):
+    domain = domain_of("network: {type: net, a: 1}", way)
+    rows, _ = domain.children(np.empty((2, 0), np.int16), np.empty((2, 0), np.int16), np.random.default_rng(0))
+    assert rows.shape == (2, 0)
+
+
+def test_a_choice_of_very_many_options_mutates_to_any_of_them():
+    space = space_of("network: {type: net, a: {range: [1, 30000, 1]}}")
+    parents = np.full((2000, 1), 29_000, dtype=np.int16)
+    children = space.children_encoded(parents, parents, np.random.default_rng(0))
+    assert children.min() >= 0
+    assert children.max() < 30_000
+    assert 14_000 < np.median(children) < 16_000
