@@ -120,9 +120,10 @@ class LocalSearch(Algorithm):
             while self._neighbours:
                 neighbour = self._neighbours.pop()
                 number = self._numbers.get(neighbour)
-                if number is None:
+                if number is not None:
+                    self._meet(number)
+                elif self.domain.accepts(neighbour):
                     return neighbour
-                self._meet(number)
             waiting = [number for number in self._best if number not in self._explored]
             if waiting:
                 self._explore(waiting[int(rng.integers(len(waiting)))], rng)
@@ -146,9 +147,7 @@ class LocalSearch(Algorithm):
     def _explore(self, number: int, rng: np.random.Generator) -> None:
         self._centre = number
         self._explored.add(number)
-        around = [
-            other for other in self.domain.space.neighbours(self._points[number][0]) if self.domain.accepts(other)
-        ]
+        around = list(self.domain.space.neighbours(self._points[number][0]))
         self._neighbours = [around[place] for place in rng.permutation(len(around)).tolist()]
 
     def _meet(self, number: int) -> None:
