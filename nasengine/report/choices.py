@@ -60,7 +60,7 @@ def _objective(
         return [
             Text(
                 f"Single choices explain nothing of {objective.name} that would hold for other architectures "
-                f"(R² {found.predicted:.2f} in ten-fold cross-validation over {found.architectures:,} architectures): "
+                f"(R² {_signed(found.predicted)} in ten-fold cross-validation over {found.architectures:,} architectures): "
                 "too few trials, too much noise, or choices that act only together. No importances are shown."
             )
         ]
@@ -105,13 +105,17 @@ def _objective(
                 "bargap": 0.4,
             },
             f"Importance of the choices for {objective.name}: together they explain {explained:.0%} of its variance "
-            f"over {found.architectures:,} architectures; R² on architectures left out {found.predicted:.2f} (ten-fold "
+            f"over {found.architectures:,} architectures; R² on architectures left out {_signed(found.predicted)} (ten-fold "
             f"cross-validation). Grey: the interval holds zero.{left_out}",
             f"Bar chart of the importance of choices for {objective.name}: "
             + "; ".join(f"{labels[i]} {shares[i]:.0%}" for i in range(len(labels) - 1, max(len(labels) - 7, -1), -1)),
             max(180, 90 + 24 * len(labels)),
         )
     ]
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _options(

@@ -74,7 +74,7 @@ def _trials(
     return Figure(
         data,
         {"xaxis": axis("trial"), "yaxis": objective_axis(objective)},
-        f"{objective.name} of every completed trial, and the best so far." + thinned_note(len(drawn), len(completed)),
+        f"Every completed trial by {objective.name}, and the best so far." + thinned_note(len(drawn), len(completed)),
         f"{objective.name} against trial number: the best, {number(best[-1])}, was found at trial {at}; the first "
         f"trial had {number(values[0])}, the median is {number(float(np.median(values)))}.",
         360,
