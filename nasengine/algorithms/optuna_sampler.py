@@ -14,10 +14,10 @@ How a space is laid out:
   process is told the first option, so that equal architectures are equal points.
 
 What is proposed is always acceptable. A suggestion that breaks a relation or a priced constraint, or that was
-proposed before, is withdrawn and another fresh sampler asked, ten times in all (two for the Gaussian process, whose
-maximum hardly depends on the seed). Then the last suggestion is mutated; where no mutant will do, it is crossed with a
-sample of the domain, or that sample is proposed. Where all mutants were proposed before, the repeat is: it costs
-nothing, since the engine reuses outcomes.
+proposed before, is withdrawn and another fresh sampler asked, five times in all (two for the Gaussian process, whose
+maximum hardly depends on the seed). Then the last suggestion is mutated until it is new, up to 20 times; where no
+mutant is acceptable, it is crossed with a sample of the domain, or that sample is proposed. Where nothing new was met,
+the repeat is proposed: it costs nothing, since the engine reuses outcomes.
 
 The first candidates are samples of the domain: they follow the space's weights and keep its constraints.
 """
@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # for annotations alone: Optuna may be missing
 
     from nasengine.algorithms.optuna_study import Axis, SamplerStudy, Suggestion
 
-NEAR = 20  # mutants looked at when all tries were in vain
+NEAR = 20  # mutations in a row, or samples, to find something new
 
 
 class OptunaSampler(Algorithm):
@@ -60,7 +60,7 @@ class OptunaSampler(Algorithm):
     NAME: ClassVar[str]
     NEEDS: ClassVar[tuple[str, ...]] = ()  # packages beside Optuna
     ALL_DECISIONS: ClassVar[bool] = True  # whether inactive ones are asked for as well
-    TRIES: ClassVar[int] = 10  # samplers asked for one trial
+    TRIES: ClassVar[int] = 5  # samplers asked for one trial
     STANDS: ClassVar[bool] = False  # whether a suggestion is told the outcome of what was proposed in its place
 
     def __init__(
@@ -83,7 +83,9 @@ class OptunaSampler(Algorithm):
         self._library = importlib.import_module("nasengine.algorithms.optuna_study")
         self._decisions = domain.space.decisions
         self._axes: list[Axis] = [self._axis(decision) for decision in self._decisions]
-        self._study: SamplerStudy = self._library.SamplerStudy(self._axes, len(self.objectives), self._sampler)
+        self._study: SamplerStudy = self._library.SamplerStudy(
+            self._axes, len(self.objectives), self._sampler, joint=self._joint()
+        )
         self._running: dict[int, int] = {}  # trial -> what the study calls it
         self._completed = 0
         self._proposed: set[Architecture] = set()
@@ -91,6 +93,10 @@ class OptunaSampler(Algorithm):
     @abstractmethod
     def _sampler(self, seed: int) -> BaseSampler:
         """A fresh sampler."""
+
+    def _joint(self) -> Sequence[Axis]:
+        """What it draws together."""
+        return self._axes
 
     def _axis(self, decision: Decision) -> Axis:
         made: Axis = self._library.Steps(decision) if is_ordered(decision) else self._library.Categories(decision)
@@ -186,14 +192,16 @@ class OptunaSampler(Algorithm):
         return architecture
 
     def _nearby(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """Something acceptable near a suggestion that will not do; new if something near is."""
+        """Something acceptable near a suggestion that will not do: its first new one of mutants in a row."""
         found = architecture if self._is_acceptable(architecture) else None
+        last = architecture
         for _ in range(NEAR):
-            mutant = self.domain.mutate(architecture, rng)
+            mutant = self.domain.mutate(last, rng)
             if mutant is None:
                 break
             if self._is_new(mutant):
                 return mutant
+            last = mutant
             found = mutant if found is None else found
         if found is not None:
             return found

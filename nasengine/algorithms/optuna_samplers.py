@@ -43,7 +43,7 @@ class TPE(OptunaSampler):
             objectives, they soon come together as what was proposed before.
         group: whether conditional choices are drawn together with those they are always asked with; without, each
             conditional choice is drawn on its own.
-        avoid_repeats: whether a suggestion that was proposed before is asked for again, up to 10 times.
+        avoid_repeats: whether a suggestion that was proposed before is asked for again, then mutated.
     """
 
     NAME = "tpe"
@@ -70,6 +70,10 @@ class TPE(OptunaSampler):
         super().__init__(
             domain, objectives, seed=seed, constraints=constraints, startup=startup, avoid_repeats=avoid_repeats
         )
+
+    def _joint(self) -> Sequence[Axis]:
+        always = zip(self._axes, self._decisions, strict=True)
+        return [axis for axis, decision in always if self.multivariate and not decision.conditional]
 
     def _sampler(self, seed: int) -> BaseSampler:
         made: BaseSampler = self._library.tpe(
@@ -100,7 +104,7 @@ class NSGA3(OptunaSampler):
         swapping: probability that a choice comes from the second of them.
         mutation: probability that a choice is drawn anew; none: one choice on average.
         divisions: how finely the reference directions divide each objective.
-        avoid_repeats: whether a suggestion that was proposed before is asked for again, up to 10 times.
+        avoid_repeats: whether a suggestion that was proposed before is asked for again, then mutated.
     """
 
     NAME = "nsga3"
@@ -157,7 +161,7 @@ class CmaEs(OptunaSampler):
         population: suggestions a generation; none: 4 + 3 ln(dimensions).
         margin: whether integers are kept from collapsing to one value [M].
         startup: random trials that must have completed first; they tell it nothing but the space.
-        avoid_repeats: whether a suggestion that was proposed before is asked for again, up to 10 times.
+        avoid_repeats: whether a suggestion that was proposed before is asked for again, then mutated.
     """
 
     NAME = "cma_es"

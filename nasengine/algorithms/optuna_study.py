@@ -16,7 +16,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIIISampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
-from optuna.trial import Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from nasengine.space.decisions import Decision
 
@@ -137,11 +137,21 @@ class SamplerStudy:
         axes: of all decisions.
         objectives: how many values a trial has.
         make_sampler: a fresh sampler with this seed.
+        joint: the axes that a `KnownSpace` draws together; every trial must have them.
     """
 
-    def __init__(self, axes: Sequence[Axis], objectives: int, make_sampler: Callable[[int], BaseSampler]) -> None:
+    def __init__(
+        self,
+        axes: Sequence[Axis],
+        objectives: int,
+        make_sampler: Callable[[int], BaseSampler],
+        *,
+        joint: Sequence[Axis],
+    ) -> None:
         self._distributions = {name: found for axis in axes for name, found in axis.parameters.items()}
         self._make_sampler = make_sampler
+        found = {name: space for axis in joint for name, space in axis.parameters.items() if not space.single()}
+        self._joint = dict(sorted(found.items()))
         self._storage = InMemoryStorage()
         with quietly():
             self._study = optuna.create_study(
@@ -155,7 +165,10 @@ class SamplerStudy:
     def ask(self, seed: int) -> Suggestion:
         """A new running trial, to be asked of a fresh sampler."""
         with quietly():
-            self._study.sampler = self._make_sampler(seed)
+            sampler = self._make_sampler(seed)
+            if isinstance(sampler, KnownSpace):
+                sampler.joint = self._joint
+            self._study.sampler = sampler
             trial = self._study.ask()
             identity = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
             return Suggestion(trial, identity)
@@ -196,16 +209,46 @@ class SamplerStudy:
         self._storage.set_trial_state_values(identity, TrialState[state], values)
 
 
+class KnownSpace(BaseSampler):
+    """A sampler that knows which parameters it draws together.
+
+    Optuna's find that out by comparing the distributions of all trials; each fresh sampler would do so again, which
+    would be most of what an ask costs.
+    """
+
+    joint: Mapping[str, BaseDistribution] = {}
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return dict(self.joint)
+
+
+class KnownTPE(KnownSpace, TPESampler):
+    pass
+
+
+class KnownNSGAIII(KnownSpace, NSGAIIISampler):
+    pass
+
+
+class KnownCmaEs(KnownSpace, CmaEsSampler):
+    pass
+
+
+class KnownGP(KnownSpace, GPSampler):
+    pass
+
+
 def tpe(seed: int, *, candidates: int, multivariate: bool, group: bool) -> BaseSampler:
     """A tree-structured Parzen estimator."""
-    return TPESampler(seed=seed, n_startup_trials=1, n_ei_candidates=candidates, multivariate=multivariate, group=group)
+    kind = TPESampler if group else KnownTPE  # groups are found in the trials so far
+    return kind(seed=seed, n_startup_trials=1, n_ei_candidates=candidates, multivariate=multivariate, group=group)
 
 
 def nsga3(
     seed: int, *, population: int, crossover: float, swapping: float, mutation: float | None, divisions: int
 ) -> BaseSampler:
     """NSGA-III with uniform crossover."""
-    return NSGAIIISampler(
+    return KnownNSGAIII(
         seed=seed,
         population_size=population,
         crossover_prob=crossover,
@@ -217,14 +260,14 @@ def nsga3(
 
 def cma_es(seed: int, *, population: int | None, margin: bool) -> BaseSampler:
     """CMA-ES; it needs one completed trial to know its space from."""
-    return CmaEsSampler(
+    return KnownCmaEs(
         seed=seed, n_startup_trials=1, popsize=population, with_margin=margin, warn_independent_sampling=False
     )
 
 
 def gp(seed: int, *, deterministic: bool) -> BaseSampler:
     """Bayesian optimization on a Gaussian process."""
-    return GPSampler(
+    return KnownGP(
         seed=seed, n_startup_trials=1, deterministic_objective=deterministic, warn_independent_sampling=False
     )
 
