@@ -93,3 +93,28 @@ def test_the_last_epoch_may_be_begun_and_not_ended():
 def test_a_budget_that_is_none_is_refused(budget):
     with pytest.raises(InputError):
         Length.of(budget, images=100, batch=10, drop_last=True)
+
+
+def test_a_part_of_a_training_knows_the_whole_that_its_schedule_is_laid_out_for():
+    part = Length.of({"epochs": 3, "of_epochs": 27}, images=100, batch=10, drop_last=True)
+    assert part == Length(30, 10, 270)
+    assert part.is_part
+    assert part.schedule_at(29) == (0, 270)
+    whole = Length.of({"epochs": 27}, images=100, batch=10, drop_last=True)
+    assert not whole.is_part
+    assert whole.schedule_at(29) == part.schedule_at(29)
+    assert Length.of({"steps": 25, "of_steps": 75}, images=100, batch=10, drop_last=True).whole_epochs == 2
+
+
+def test_a_schedule_may_begin_anew_within_a_training():
+    budget = {"epochs": 9, "of_epochs": 9, "restart_1": 1, "restart_2": 3}
+    length = Length.of(budget, images=100, batch=10, drop_last=True)
+    assert not length.is_part
+    found = [length.schedule_at(step) for step in (0, 9, 10, 29, 30, 89)]
+    assert found == [(0, 10), (0, 10), (10, 30), (10, 30), (30, 90), (30, 90)]
+
+
+@pytest.mark.parametrize("budget", [{"epochs": 3, "of_steps": 90}, {"steps": 3, "of_epochs": 9}, {"of_epochs": 9}])
+def test_a_part_is_told_in_the_unit_of_the_whole(budget):
+    with pytest.raises(InputError, match=r"another unit|neither epochs nor steps"):
+        Length.of(budget, images=100, batch=10, drop_last=True)
