@@ -15,7 +15,9 @@ import importlib.util
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -73,17 +75,18 @@ class RaySession:
         settings: dict[str, Any] = {"log_to_driver": loud, "logging_level": logging.INFO if loud else logging.CRITICAL}
         if self.alone:
             self._folder = tempfile.mkdtemp(prefix="nasengine-ray-", dir=_short_folder())
+            self._reaper = None if loud else Reaper(self._folder)
             settings |= {"num_cpus": cpus, "include_dashboard": False, "_temp_dir": self._folder}
         variables = {} if loud else {**QUIET, **(ALONE if self.alone else {})}
         try:
-            with _environment(variables):
+            with _environment(variables), _termination_kept():
                 self.ray.init(address=address, **settings)
         except (ConnectionError, ValueError, RuntimeError, OSError, self.ray.exceptions.RayError) as error:
             self.close()
             what = "Ray cannot be started on this machine" if self.alone else f"no Ray cluster answers at {address!r}"
             raise RunError(f"{what}: {_first_line(error)}") from error
-        if self.alone:
-            self._reaper = Reaper(_descendants(), None if loud else self._folder)
+        if self._reaper is not None:
+            self._reaper.add(_descendants())
         if not loud:
             self._silenced.enter_context(_errors_unprinted())
 
@@ -118,6 +121,17 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
     finally:
         for name in missing:
             os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _termination_kept() -> Iterator[None]:
+    """Leave SIGTERM as it was: Ray's handlers print a page of C++ when the process is asked to end."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

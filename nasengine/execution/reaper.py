@@ -1,35 +1,43 @@
 """Cleans up behind this process should it be killed: ends processes and removes a folder.
 
-A shell waits for the end of its input, a pipe whose other end nobody has but this process.
+A shell reads the ids of processes from a pipe whose other end nobody has but this process. Where the pipe ends, they
+are ended.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-SCRIPT = 'cat > /dev/null; kill -9 "$@" 2> /dev/null; test -z "$0" || rm -rf "$0"'
+# Twice, since processes that are about to end may still write.
+SCRIPT = 'while read -r id; do kept="$kept $id"; done; kill -9 $kept 2> /dev/null; rm -rf "$0"; sleep 3; rm -rf "$0"'
 
 
 class Reaper:
-    """Waits from the start on.
+    """Waits from the start on; it must be dismissed.
 
     Args:
-        processes: ids of those to end.
-        folder: to remove; None: none.
+        folder: to remove.
     """
 
-    def __init__(self, processes: Sequence[int], folder: Path | str | None = None) -> None:
+    def __init__(self, folder: Path | str) -> None:
         self._shell = subprocess.Popen(
-            ["/bin/sh", "-c", SCRIPT, str(folder or ""), *map(str, processes)],
+            ["/bin/sh", "-c", SCRIPT, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            text=True,
             start_new_session=True,  # Ctrl-C on the terminal is none of its business
         )
 
+    def add(self, processes: Iterable[int]) -> None:
+        """These are to be ended too, save the reaper itself."""
+        assert self._shell.stdin is not None
+        self._shell.stdin.writelines(f"{process}\n" for process in processes if process != self._shell.pid)
+        self._shell.stdin.flush()
+
     def dismiss(self) -> None:
         """There is nothing left to clean up."""
-        with self._shell:  # closes the pipe, and waits
-            self._shell.kill()
+        self._shell.kill()
+        self._shell.communicate()

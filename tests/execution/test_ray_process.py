@@ -97,14 +97,15 @@ def test_ray_prints_nothing_not_even_when_workers_die_and_leaves_nothing_behind(
 
 
 @pytest.mark.ray
-def test_no_ray_process_outlives_a_killed_driver(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_no_ray_process_outlives_its_driver(tmp_path: Path, how: signal.Signals) -> None:
     process = start(tmp_path, ["hang", "hang_in_python"])
     assert wait_until(lambda: len(begun(tmp_path)) >= 2)
     started = descendants(process.pid)
     assert "raylet" in alive(started)
     assert ray_folders(process.pid)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=20)
+    os.kill(process.pid, how)
+    assert process.communicate(timeout=20) == ("", "")
     assert wait_until(lambda: not alive(started)), alive(started)
     assert wait_until(lambda: not ray_folders(process.pid))
 
