@@ -134,9 +134,11 @@ def show_progress(strategy: str, seed: int, done: int, total: int) -> None:
 def show(comparison: Any, out: Path | None, *, as_json: bool) -> None:
     """The comparison for people, or as one JSON object."""
     from nasengine.report.comparison import (
+        HOW_REACH_IS_READ,
         how_merit_is_read,
         how_volume_is_read,
         pair_rows,
+        reach_rows,
         summary_rows,
     )
 
@@ -149,6 +151,11 @@ def show(comparison: Any, out: Path | None, *, as_json: bool) -> None:
     say(f"{comparison.merit}: {how_merit_is_read(comparison)}")
     if comparison.reference:
         say(f"hypervolume: {how_volume_is_read(comparison)}")
+    head, rows = reach_rows(comparison)
+    if rows:
+        say()
+        show_table(head, rows)
+        say(HOW_REACH_IS_READ)
     for pairs, of in ((comparison.pairs, comparison.merit), (comparison.volume_pairs, "hypervolume")):
         if pairs:
             say()

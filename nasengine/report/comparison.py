@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nasengine.report.blocks import Block, Cell, Figure, Table, Text, escaped
-from nasengine.report.judging import Comparison, Curves, Judged, Pair
+from nasengine.report.judging import Comparison, Curves, Pair, Reach
 from nasengine.report.page import Page, Section
 from nasengine.report.theme import SERIES
 from nasengine.wording import number
@@ -57,26 +57,28 @@ def how_volume_is_read(comparison: Comparison) -> str:
 
 
 def summary_rows(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
-    """Head and rows of the first table: each strategy with the mean of its last figures, and how soon it was good."""
-    several = bool(comparison.reference)
-    reach = comparison.strategies[0].reach if comparison.strategies else ()
+    """Head and rows of the first table: each strategy with the mean of its last figures."""
     head = ["strategy", "searches", "trials", comparison.merit, "± sd", "95 % interval"]
-    head += ["hypervolume", "95 % interval of it"] if several else []
-    head += [_reach_head(entry.target, entry.share, comparison) for entry in reach]
-    return head, [_summary_row(judged, several) for judged in comparison.strategies]
+    head += ["hypervolume", "95 % interval of it"] if comparison.reference else []
+    rows: list[list[Cell]] = []
+    for judged in comparison.strategies:
+        row: list[Cell] = [judged.strategy, len(judged.seeds), judged.trials]
+        row += [_last(judged.merit)[0], judged.merit.deviation, _interval(judged.merit)]
+        if judged.volume is not None:
+            row += [_last(judged.volume)[0], _interval(judged.volume)]
+        rows.append(row)
+    return head, rows
 
 
-def _summary_row(judged: Judged, several: bool) -> list[Cell]:
-    row: list[Cell] = [judged.strategy, len(judged.seeds), judged.trials]
-    row += [*_last(judged.merit)[:1], judged.merit.deviation, _interval(judged.merit)]
-    if several and judged.volume is not None:
-        row += [*_last(judged.volume)[:1], _interval(judged.volume)]
-    for entry in judged.reach:
-        median = "never" if entry.trials is None else f"{entry.trials:g}"
-        row.append(
-            median if entry.seeds in (0, len(judged.seeds)) else f"{median} ({entry.seeds} of {len(judged.seeds)})"
-        )
-    return row
+def reach_rows(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
+    """Head and rows of the second table: how soon each strategy was how good; no rows where there are no targets."""
+    targets = comparison.strategies[0].reach if comparison.strategies else ()
+    head = ["strategy", *(_target(entry) for entry in targets)]
+    rows: list[list[Cell]] = [
+        [judged.strategy, *(_soon(entry, len(judged.seeds)) for entry in judged.reach)]
+        for judged in comparison.strategies
+    ]
+    return head, rows if targets else []
 
 
 def pair_rows(comparison: Comparison, pairs: Sequence[Pair]) -> tuple[list[str], list[list[Cell]]]:
@@ -89,12 +91,19 @@ def pair_rows(comparison: Comparison, pairs: Sequence[Pair]) -> tuple[list[str],
     return head, rows
 
 
+HOW_REACH_IS_READ = (
+    "The median number of trials after which the incumbent was as good; where not every search came there, over those "
+    "that did."
+)
+
+
 def _merit_blocks(comparison: Comparison) -> list[Block]:
-    head, rows = summary_rows(comparison)
-    caption = "Means over the searches with their standard deviation and the 95 % bootstrap interval of the mean"
-    caption += "; the last columns are median numbers of trials." if comparison.strategies[0].reach else "."
     curves = {judged.strategy: judged.merit for judged in comparison.strategies}
-    return [_figure(curves, comparison.merit, logarithmic=comparison.falling), Table(head, rows, caption)]
+    means = "Means over the searches, with their standard deviation and the 95 % bootstrap interval of the mean."
+    blocks: list[Block] = [_figure(curves, comparison.merit, logarithmic=comparison.falling)]
+    blocks.append(Table(*summary_rows(comparison), means))
+    head, rows = reach_rows(comparison)
+    return [*blocks, Table(head, rows, f"How soon: {HOW_REACH_IS_READ}")] if rows else blocks
 
 
 def _volume_blocks(comparison: Comparison) -> list[Block]:
@@ -148,7 +157,7 @@ def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Fi
         ]
     layout = {
         "xaxis": {"title": {"text": "trials"}},
-        "yaxis": {"title": {"text": escaped(what)}, "type": "log" if logarithmic else "linear"},
+        "yaxis": {"title": {"text": escaped(what)}, **({"type": "log", "dtick": "D2"} if logarithmic else {})},
         "hovermode": "x unified",
     }
     ends = "; ".join(
@@ -168,10 +177,17 @@ def _above(values: Sequence[float | None], logarithmic: bool) -> list[float | No
     return [least if value == 0 else value for value in values]
 
 
-def _reach_head(target: float, share: float | None, comparison: Comparison) -> str:
-    if share is None:
-        return f"trials to {number(target)}"
-    return "trials to the best" if target == 0 else f"trials to the best {100 * share:.2g} % ({number(target)})"
+def _target(entry: Reach) -> str:
+    if entry.share is None:
+        return f"to {number(entry.target)}"
+    share = f"{100 * entry.share:.2g} %"
+    return f"to the very best ({share})" if entry.target == 0 else f"to the best {share} ({number(entry.target)})"
+
+
+def _soon(entry: Reach, searches: int) -> str:
+    if entry.trials is None:
+        return "never"
+    return f"{entry.trials:g}" if entry.seeds == searches else f"{entry.trials:g} ({entry.seeds} of {searches})"
 
 
 def _last(curves: Curves) -> tuple[float | None, float | None, float | None]:

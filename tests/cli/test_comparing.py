@@ -16,7 +16,7 @@ def test_strategies_are_ranked_with_intervals_and_tests(nasengine, tmp_path):
     assert printed.exit_code == 0, printed.output
     assert "regret of accuracy" in printed.stdout
     assert "95 % interval" in printed.stdout
-    assert "trials to the best" in printed.stdout
+    assert "to the very best (2.8 %)" in printed.stdout
     assert "Mann-Whitney tests" in printed.stdout
     assert "searched 4 of 4" in printed.stdout
     assert f"curves to look at: {tmp_path / 'out' / 'compare.html'}" in printed.stdout
@@ -39,7 +39,7 @@ def test_runs_are_compared_by_their_folders(nasengine, tmp_path):
     runs = [str(path) for path in sorted(tmp_path.glob("out/*/seed-*"))]
     printed = nasengine("compare", *runs, "--reach", "0.02")
     assert printed.exit_code == 0, printed.output
-    assert "trials to 0.02" in printed.stdout
+    assert "strategy       to 0.02" in printed.stdout
     assert "compare.html" not in printed.stdout
 
 
