@@ -126,7 +126,7 @@ class ArchitectureForm:
 # The keys that stand beside the type and the arguments of an evaluator.
 EVALUATOR: Mapping[str, Form] = {
     "budget": BUDGETS["trial"],
-    "start": Word("an earlier phase whose weights every trial starts from"),
+    "start": Word("an earlier phase whose weights every trial starts from; no run can use it yet"),
 }
 
 
@@ -193,7 +193,7 @@ PHASES: Mapping[str, Mapping[str, Form]] = {
         "scheduler": ComponentForm("scheduler", about="how much of its budget a candidate gets, and which go on"),
         "evaluator": EvaluatorForm(),
         "budget": BUDGETS["search"],
-        "require": AnyMapping("conditions on the artifacts of `from`"),
+        "require": AnyMapping("conditions on the artifacts of `from`; no run can use it yet"),
     },
     "retrain": {
         **_COMMON,
@@ -201,8 +201,10 @@ PHASES: Mapping[str, Mapping[str, Form]] = {
         "seeds": Number(low=1, whole=True, about="trainings of each"),
         "architecture": ArchitectureForm("this one, instead of the best"),
         "start": Word("an earlier phase whose weights it starts from"),
-        "when": OneOf(("always", "not_converged"), about="always, or only if a prepare phase did not converge"),
-        "quantization": OneOf(("none", "fake"), about="none: in floating point; fake: as the space says"),
+        "when": OneOf(
+            ("always", "not_converged"), about="not_converged: if a prepare phase did not, which no run can yet"
+        ),
+        "quantization": OneOf(("none", "fake"), about="none: in floating point; fake: as the space says, not yet"),
         "budget": BUDGETS["retrain"],
     },
 }
