@@ -12,14 +12,14 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
 
 import numpy as np
 
 from nasengine.errors import InputError, Problem
 from nasengine.fronts import crowding_distances, non_dominated_ranks
-from nasengine.records import Trial
+from nasengine.records import Architecture, Trial, share_of
 
 Direction = Literal["maximize", "minimize"]
 DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
@@ -183,6 +183,31 @@ def rank_trials(trials: Iterable[Trial], objectives: Sequence[Objective]) -> lis
     ranks = non_dominated_ranks(matrix)
     room = crowding_distances(matrix, ranks)
     return [chosen[i] for i in sorted(range(len(chosen)), key=lambda i: (ranks[i], -room[i], chosen[i].number))]
+
+
+def best_first(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[Trial]:
+    """The completed trials in the order of `rank_trials`, save that the best by the first objective leads.
+
+    With several objectives the ends of the front come first in any case; which of them is "the best" is for the order
+    of the objectives to say. After them come those that were stopped, the larger the part of the budget they were
+    measured under the earlier, in the same order among their equals. An architecture is listed once, by its largest
+    budget.
+    """
+    groups: dict[float, list[Trial]] = {}
+    for trial in trials:
+        if trial.status in ("completed", "stopped"):
+            share = 1.0 if trial.completed else min(share_of(trial.candidate.budget), 1.0 - 1e-9)
+            groups.setdefault(share, []).append(trial)
+    listed: dict[Architecture, Trial] = {}
+    for share in sorted(groups, reverse=True):
+        numbers = {trial.number: trial for trial in groups[share]}
+        ranked = rank_trials([replace(trial, status="completed") for trial in groups[share]], objectives)
+        if ranked:
+            best = min(ranked, key=lambda trial: losses(trial.measurements, objectives))
+            ranked.insert(0, ranked.pop(ranked.index(best)))
+        for trial in ranked:
+            listed.setdefault(trial.architecture, numbers[trial.number])
+    return list(listed.values())
 
 
 def hypervolume(points: Iterable[Sequence[float]], reference: Sequence[float]) -> float:

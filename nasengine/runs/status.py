@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nasengine.objectives import parse_objectives, rank_trials
+from nasengine.objectives import best_first, parse_objectives
 from nasengine.records import STATUSES, Trial
 from nasengine.runs.folder import lock_holder, not_a_run
 from nasengine.runs.journal import History, read_journal
@@ -24,7 +24,7 @@ class PhaseStatus:
         running: trials begun, outcome unknown.
         reused: trials that took the outcome of an equal earlier one.
         failed, infeasible: (trial, reason).
-        best: completed trials, best first, at most ten.
+        best: completed trials, best first, then those stopped early, at most ten.
         elapsed_s: wall time up to the last outcome, all resumptions together.
         tracebacks: failed trial -> its traceback, of those that left one.
     """
@@ -122,7 +122,7 @@ def _phase_status(name: str, history: History, directions: Mapping[str, str]) ->
         sum(record.same_as is not None for record in history.asked),
         tuple((trial.number, trial.reason) for trial in trials if trial.status == "failed"),
         tuple((trial.number, trial.reason) for trial in trials if trial.status == "infeasible"),
-        tuple(rank_trials(measured, objectives)[:10]),
+        tuple(best_first(measured, objectives)[:10]),
         history.elapsed_s,
         {
             trial: result.details["traceback"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from nasengine.costs import costs
 from nasengine.errors import BuildError, InputError
+from nasengine.objectives import best_first
 from nasengine.records import Architecture, Trial
 from nasengine.report.records import RunRecord, Searched, Trained, Winner
 from nasengine.report.run_page import run_page
@@ -18,7 +19,7 @@ from nasengine.search.language.settings import Budget, RetrainPhase, SearchPhase
 from nasengine.search.retrained import RESULTS, Retrained, spreads
 from nasengine.search.run_file import NAME, RunSettings, to_yaml
 from nasengine.search.run_view import Run
-from nasengine.search.searching import RANKING, best_first
+from nasengine.search.searching import RANKING
 from nasengine.space import SearchSpace
 from nasengine.wording import duration, number, plural
 

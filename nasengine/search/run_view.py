@@ -10,14 +10,13 @@ from typing import Any
 
 from nasengine.errors import InputError, Problem, RunError
 from nasengine.evaluators import load_plugins
-from nasengine.objectives import pareto_front
+from nasengine.objectives import best_first, pareto_front
 from nasengine.records import Architecture, Trial
 from nasengine.registry import find_modules_in
 from nasengine.runs import JOURNAL_NAME, Contents, History, RunStatus, read_journal, status
 from nasengine.search.language.settings import RetrainPhase, SearchPhase, Strategy
 from nasengine.search.retrained import Retrained, Spread, read_results, retrain_phases, spreads
 from nasengine.search.run_file import RunSettings, read_run_file, settings_of_run
-from nasengine.search.searching import best_first
 from nasengine.space import SearchSpace
 
 

@@ -7,7 +7,6 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from nasengine.evaluators import make_evaluator, shared_arrays
 from nasengine.evaluators.trial_checkpoints import FOLDER as CHECKPOINTS
 from nasengine.evaluators.trial_checkpoints import TrialCheckpoints
 from nasengine.execution import EXECUTORS, Executor, MakeEvaluator, Share, on_cluster
-from nasengine.objectives import Constraint, Objective, ParetoFront, losses, rank_trials
-from nasengine.records import Architecture, Trial, canonical_json, share_of
+from nasengine.objectives import Constraint, Objective, ParetoFront, best_first
+from nasengine.records import Architecture, Trial, canonical_json
 from nasengine.registry import look_up
 from nasengine.runs import Journal, write_atomically
 from nasengine.search.board import Board
@@ -236,31 +235,6 @@ def make_executor(settings: RunSettings, make: MakeEvaluator, share: Share | Non
             share=share,
         )
     return kind(make, workers=workers, timeout_s=timeout_s, threads=threads)
-
-
-def best_first(trials: Iterable[Trial], objectives: Sequence[Objective]) -> list[Trial]:
-    """The completed trials in the order of `rank_trials`, save that the best by the first objective leads.
-
-    With several objectives the ends of the front come first in any case; which of them is "the best" is for the order
-    of the objectives to say. After them come those that were stopped, the larger the part of the budget they were
-    measured under the earlier, in the same order among their equals. An architecture is listed once, by its largest
-    budget.
-    """
-    groups: dict[float, list[Trial]] = {}
-    for trial in trials:
-        if trial.status in ("completed", "stopped"):
-            share = 1.0 if trial.completed else min(share_of(trial.candidate.budget), 1.0 - 1e-9)
-            groups.setdefault(share, []).append(trial)
-    listed: dict[Architecture, Trial] = {}
-    for share in sorted(groups, reverse=True):
-        numbers = {trial.number: trial for trial in groups[share]}
-        ranked = rank_trials([replace(trial, status="completed") for trial in groups[share]], objectives)
-        if ranked:
-            best = min(ranked, key=lambda trial: losses(trial.measurements, objectives))
-            ranked.insert(0, ranked.pop(ranked.index(best)))
-        for trial in ranked:
-            listed.setdefault(trial.architecture, numbers[trial.number])
-    return list(listed.values())
 
 
 def write_ranking(path: Path, ranked: Iterable[Trial]) -> None:

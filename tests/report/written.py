@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from nasengine.objectives import best_first
 from nasengine.records import Architecture, Candidate, Result, Trial
 from nasengine.runs import Asked, Finished, Header, Told
 from nasengine.search.language.strategy import parse_strategy
 from nasengine.search.run_file import Environment, RunSettings, write_run_file
 from nasengine.search.run_view import Run
-from nasengine.search.searching import RANKING, best_first, write_ranking
+from nasengine.search.searching import RANKING, write_ranking
 from nasengine.space import SearchSpace, space_from_mapping
 
 LAYER = {"type": "conv_norm_activation", "width": {"choice": [4, 8, 16, 32]}, "kernel": {"choice": [1, 3, 5]}}

@@ -11,12 +11,12 @@ import pytest
 
 import nasengine as nas
 from nasengine.errors import InputError
-from nasengine.objectives import parse_objectives
+from nasengine.objectives import best_first, parse_objectives
 from nasengine.records import Architecture, Candidate, Trial
 from nasengine.runs import JOURNAL_NAME, canonical_records, read_journal
 from nasengine.search.language.strategy import strategy_from_mapping
 from nasengine.search.language.values import check_values
-from nasengine.search.searching import best_first, read_ranking
+from nasengine.search.searching import read_ranking
 from nasengine.training import loop
 from tests.search.small import quick_search, quick_strategy
 
