@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from machine import describe_machine
+from ray import tune
 
 from nasengine.algorithms import ALGORITHMS
 from nasengine.evaluators import make_evaluator
@@ -34,6 +36,7 @@ from nasengine.objectives import parse_objectives
 from nasengine.records import Architecture, Job, Result
 from nasengine.runs import Header, Journal
 from nasengine.search.loop import run_search
+from nasengine.search.ray_tune import TuneSearcher
 from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
 from nasengine.space.loading import load_space
@@ -117,10 +120,6 @@ def search(space: SearchSpace, algorithm: str, place: Executor, trials: int) -> 
 
 def ray_tune(space: SearchSpace, trials: int) -> list[dict[str, Any]]:
     """Ray Tune with null evaluations."""
-    import ray
-    from ray import tune
-
-    from nasengine.search.ray_tune import TuneSearcher
 
     os.environ.update(RAY_AIR_NEW_OUTPUT="0", RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
     ray.init(

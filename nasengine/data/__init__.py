@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nasengine.data.cifar import load_cifar10
-from nasengine.data.dataset import DataRequest, Dataset, Part, channel_statistics, check_fits
+from nasengine.data.dataset import DataRequest, Dataset, Part, channel_statistics, check_fits, shared_tensor
 from nasengine.data.fashion import load_fashion
 from nasengine.data.image_folder import load_image_folder
 from nasengine.data.split import SplitSettings, split, stratified_split
@@ -64,6 +64,7 @@ __all__ = [
     "channel_statistics",
     "check_fits",
     "load_data",
+    "shared_tensor",
     "split",
     "stratified_split",
 ]

@@ -128,10 +128,10 @@ class Dataset:
         """What `arrays` made, without copying an image; arrays that must not be written to will do."""
         return cls(
             name=str(arrays["name"]),
-            train_images=_tensor(arrays["train_images"]),
-            train_labels=_tensor(arrays["train_labels"]),
-            test_images=_tensor(arrays["test_images"]),
-            test_labels=_tensor(arrays["test_labels"]),
+            train_images=shared_tensor(arrays["train_images"]),
+            train_labels=shared_tensor(arrays["train_labels"]),
+            test_images=shared_tensor(arrays["test_images"]),
+            test_labels=shared_tensor(arrays["test_labels"]),
             mean=tuple(arrays["mean"].tolist()),
             std=tuple(arrays["std"].tolist()),
             class_names=tuple(arrays["class_names"].tolist()),
@@ -171,7 +171,7 @@ class Dataset:
         return Part(self.test_images, self.test_labels, self.mean, self.std)
 
 
-def _tensor(array: NDArray[Any]) -> Tensor:
+def shared_tensor(array: NDArray[Any]) -> Tensor:
     """The array as a tensor on the same memory. Nothing here writes to images or labels, so it may be read-only."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)

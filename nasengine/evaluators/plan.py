@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nasengine.data import DEFAULT_DATASET, Dataset, SplitSettings, load_data, split
+from nasengine.data import DEFAULT_DATASET, Dataset, Part, SplitSettings, load_data, shared_tensor, split
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators.evaluator import Evaluator, EvaluatorInputs, EvaluatorSettings, with_defaults
 from nasengine.evaluators.plugins import load_plugins
@@ -42,6 +42,7 @@ class Materials:
         dataset: all of it; only `retrain` looks at the test part.
         split: how its training part is divided.
         plan: the plan itself.
+        held_out: what was set aside before, and then is not in the training part any more; None: nothing was.
     """
 
     space: SearchSpace
@@ -49,10 +50,14 @@ class Materials:
     dataset: Dataset
     split: SplitSettings
     plan: Mapping[str, Any]
+    held_out: Part | None = None
 
     def inputs(self) -> EvaluatorInputs:
         """What evaluators work with; the images go to the device."""
-        training, validation = split(self.dataset, self.split)
+        if self.held_out is None:
+            training, validation = split(self.dataset, self.split)
+        else:
+            training, validation = self.dataset.train, self.held_out
         inputs = _inputs_without_data(self.plan, self.space, self.task)
         return replace(inputs, training=training.to(inputs.device), validation=validation.to(inputs.device))
 
@@ -86,11 +91,20 @@ def evaluator_settings(value: object) -> EvaluatorSettings:
 def shared_arrays(plan: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """The data set of a plan as arrays, for workers that need not load it themselves.
 
+    Its training part is divided already, so that no worker has to copy what it selects.
+
     Raises:
         InputError: see `make_evaluator`.
     """
     load_plugins(plan.get("plugins", ()))
-    return load_materials(plan).dataset.arrays()
+    materials = load_materials(plan)
+    training, held_out = split(materials.dataset, materials.split)
+    divided = replace(materials.dataset, train_images=training.images, train_labels=training.labels)
+    return {
+        **divided.arrays(),
+        "held_out_images": held_out.images.numpy(),
+        "held_out_labels": held_out.labels.numpy(),
+    }
 
 
 def load_materials(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> Materials:
@@ -106,7 +120,9 @@ def load_materials(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] |
     settings = {key: data[key] for key in SPLIT_KEYS if data.get(key) is not None}
     split_settings = call_checked(SplitSettings, settings, where="the data", name="the split")
     if arrays is not None:
-        return Materials(space, task, Dataset.from_arrays(arrays), split_settings, plan)
+        shared = Dataset.from_arrays(arrays)
+        images, labels = shared_tensor(arrays["held_out_images"]), shared_tensor(arrays["held_out_labels"])
+        return Materials(space, task, shared, split_settings, plan, Part(images, labels, shared.mean, shared.std))
     dataset = load_data(
         data.get("name") or DEFAULT_DATASET,
         data.get("folder"),

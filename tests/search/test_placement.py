@@ -85,17 +85,22 @@ def test_a_data_set_that_was_moved_is_read_where_it_lies_now(tmp_path: Path) -> 
 
 def test_a_data_set_from_shared_arrays_is_the_one_that_was_loaded() -> None:
     chosen = settings()
-    phase = chosen.strategy.phases[0]
+    phase = chosen.strategy.phases[0]  # holds a quarter of the images out
     plan = evaluation_plan(chosen, phase, {"type": "standalone"})
     arrays = shared_arrays(plan)
     for array in arrays.values():
         array.flags.writeable = False
-    loaded, shared = load_materials(plan).dataset, load_materials(plan, arrays).dataset
-    assert shared.train_images.data_ptr() == arrays["train_images"].ctypes.data
-    for name in ("train_images", "train_labels", "test_images", "test_labels"):
-        assert getattr(shared, name).equal(getattr(loaded, name))
-    for name in ("name", "mean", "std", "class_names", "about"):
-        assert getattr(shared, name) == getattr(loaded, name)
+    loaded, shared = load_materials(plan), load_materials(plan, arrays)
+    for name in ("training", "validation"):
+        expected, found = getattr(loaded.inputs(), name), getattr(shared.inputs(), name)
+        assert found.images.equal(expected.images)
+        assert found.labels.equal(expected.labels)
+        assert (found.mean, found.std) == (expected.mean, expected.std)
+    assert shared.inputs().training.images.data_ptr() == arrays["train_images"].ctypes.data
+    assert shared.dataset.test_images.equal(loaded.dataset.test_images)
+    assert shared.dataset.test_labels.equal(loaded.dataset.test_labels)
+    for name in ("name", "class_names", "about"):
+        assert getattr(shared.dataset, name) == getattr(loaded.dataset, name)
 
 
 def test_a_worker_that_does_not_see_the_runs_folder_says_so(tmp_path: Path) -> None:
