@@ -81,7 +81,7 @@ class RaySession:
         try:
             with _environment(variables), _termination_kept():
                 self.ray.init(address=address, **settings)
-        except (ConnectionError, ValueError, RuntimeError, OSError, self.ray.exceptions.RayError) as error:
+        except Exception as error:  # Ray raises a bare Exception too, where its processes are slow to come up
             self.close()
             what = "Ray cannot be started on this machine" if self.alone else f"no Ray cluster answers at {address!r}"
             raise RunError(f"{what}: {_first_line(error)}") from error
