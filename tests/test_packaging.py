@@ -72,6 +72,8 @@ def test_spaces_strategies_data_and_notices_travel_in_the_wheel(wheel: Path, rep
     for kind in SHIPPED:
         for file in (repository / kind).glob("*.yaml"):
             assert f"nasengine/shipped/{kind}/{file.name}" in names
+    for file in (repository / "search_spaces" / "tables").iterdir():
+        assert f"nasengine/shipped/search_spaces/tables/{file.name}" in names
     embedded = {f"nasengine/data/embedded/{file.name}" for file in (repository / "nasengine/data/embedded").iterdir()}
     assert embedded <= names | {"nasengine/data/embedded/__pycache__"}
     assert any(name.endswith("embedded/NOTICE") for name in names)
@@ -89,6 +91,9 @@ def test_the_entry_point_is_the_command_line(wheel: Path) -> None:
 def test_the_installed_wheel_searches_by_name_outside_the_checkout(environment: Path, tmp_path: Path) -> None:
     listed = run(environment, tmp_path, "spaces", "--json")
     assert "quickstart" in {json.loads(line)["name"] for line in listed.splitlines()}
+    assert not {"pooling36", "tables"} & {json.loads(line)["name"] for line in listed.splitlines()}
+    compared = run(environment, tmp_path, "compare", "exhaustive", "--table", "pooling36", "--seeds", "1", "--json")
+    assert json.loads(compared)["strategies"][0]["merit"]["mean"] == 0
     arguments = ["search", "quickstart", "random_search", "--trials", "2", "--epochs", "1"]
     arguments += ["--set", "retrain.budget.epochs=1", "--set", "data.limit=400", "--device", "cpu"]
     printed = run(environment, tmp_path, *arguments)
