@@ -227,6 +227,8 @@ def _cell(cell: Cell) -> str:
         return '<span class="quiet">–</span>'
     if isinstance(cell, Mark):
         return f'<span class="{cell.look}">{escaped(cell.text)}</span>'
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) >= 1000:
+        cell = int(cell)
     if isinstance(cell, int) and not isinstance(cell, bool):
         return f"{cell:,}"
     return escaped(number(cell) if isinstance(cell, float) else str(cell))

@@ -17,12 +17,15 @@ from nasengine.space import SearchSpace
 
 LEAST_PREDICTED = 0.05  # R² on architectures left out, below which importances would be stories about noise
 MOST_BARS, MOST_OPTIONS = 25, 12
+LEAD = (
+    "How much of the objective's variance among the architectures tried each choice explains; lines are 95 % "
+    "intervals. What choices explain only together is in no bar."
+)
 METHOD = (
-    "Importance: the share of the objective's variance among the architectures tried that a choice explains, "
-    "averaged over all orders in which choices can be considered (Shapley value, LMG: Lindeman, Merenda and Gold 1980; "
-    "Grömping 2007), in a model that adds one effect for each option, corrected for what chance explains (adjusted "
-    "R²). Lines are 95 % intervals (delete-d jackknife). What choices explain only together is in no bar. A search "
-    "tries good architectures more often, so this is about those it tried, not about the whole space."
+    "The share is averaged over all orders in which choices can be considered (Shapley value, LMG: Lindeman, Merenda "
+    "and Gold 1980; Grömping 2007), in a model that adds one effect for each option, and corrected for what chance "
+    "explains (adjusted R²). Intervals are from a delete-d jackknife (Shao and Wu 1989). A search tries good "
+    "architectures more often, so this is about those it tried, not about the whole space."
 )
 
 
@@ -47,7 +50,7 @@ def importance_blocks(
         if found is not None and found.predicted >= LEAST_PREDICTED:
             blocks.append(_options(found, chosen, objective, space, names))
     if any(isinstance(block, Figure) for block in blocks):
-        blocks.insert(0, Text(METHOD))
+        blocks = [Text(LEAD), *blocks, Details("How this was found", [Text(METHOD)])]
     return blocks
 
 
@@ -60,8 +63,9 @@ def _objective(
         return [
             Text(
                 f"Single choices explain nothing of {objective.name} that would hold for other architectures "
-                f"(R² {_signed(found.predicted)} in ten-fold cross-validation over {found.architectures:,} architectures): "
-                "too few trials, too much noise, or choices that act only together. No importances are shown."
+                f"(R² {_signed(found.predicted)} in ten-fold cross-validation over {found.architectures:,} "
+                "architectures): too few trials, too much noise, or choices that act only together. "
+                "No importances are shown."
             )
         ]
     order = np.argsort(-found.shares, kind="stable")[:MOST_BARS][::-1]
@@ -105,8 +109,8 @@ def _objective(
                 "bargap": 0.4,
             },
             f"Importance of the choices for {objective.name}: together they explain {explained:.0%} of its variance "
-            f"over {found.architectures:,} architectures; R² on architectures left out {_signed(found.predicted)} (ten-fold "
-            f"cross-validation). Grey: the interval holds zero.{left_out}",
+            f"over {found.architectures:,} architectures; R² on architectures left out {_signed(found.predicted)} "
+            f"(ten-fold cross-validation). Grey: the interval holds zero.{left_out}",
             f"Bar chart of the importance of choices for {objective.name}: "
             + "; ".join(f"{labels[i]} {shares[i]:.0%}" for i in range(len(labels) - 1, max(len(labels) - 7, -1), -1)),
             max(180, 90 + 24 * len(labels)),

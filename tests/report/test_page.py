@@ -79,6 +79,13 @@ def test_columns_of_numbers_are_aligned_right_and_others_left():
     assert "<td>x</td>" in text
 
 
+def test_whole_amounts_have_their_thousands_marked_whatever_their_type():
+    text = Table(["name", "amount"], [["a", 5600.0], ["b", 24800], ["c", 0.25]]).html()
+    assert "5,600" in text
+    assert "24,800" in text
+    assert "0.25" in text
+
+
 def test_a_figure_says_in_words_what_it_shows():
     text = Figure([], {}, "A caption.", "Accuracy rises.").html()
     assert 'role="img"' in text
