@@ -12,21 +12,22 @@ from nasengine.cli.guard import BAD_INPUT, guarded
 from nasengine.cli.options import Json, Plugins, load_plugin_modules
 from nasengine.errors import InputError, Problem
 
-Kind = Literal["space", "strategy"]
+Kind = Literal["space", "strategy", "table"]
 
 
 @guarded
 def check(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Spaces or strategies; files or shipped names.")
+        list[str], typer.Argument(metavar="FILE...", help="Spaces, strategies, tables; files or shipped names.")
     ],
     as_json: Json = False,
     plugin: Plugins = None,
 ) -> None:
     """Check files: every error with line and column.
 
-    FILE is a space or a strategy. Ends with exit code 0 if all is well, 2 otherwise. A space is checked twice:
-    its grammar, then its task, its constraints, and every type, argument and shape of its networks.
+    FILE is a space, a strategy or the description of a table. Ends with exit code 0 if all is well, 2 otherwise. A
+    space is checked twice: its grammar, then its task, its constraints, and every type, argument and shape of its
+    networks. Of a table that names its space every row is checked too.
 
     \b
     nasengine check my_space.yaml
@@ -95,6 +96,10 @@ def find_problems(file: str) -> tuple[Kind, list[Problem]]:
         from nasengine.search.language.strategy import check_strategy
 
         return kind, check_strategy(file)
+    if kind == "table":
+        from nasengine.evaluators.tabular import check_table
+
+        return kind, check_table(file)
     from nasengine.space import load_space
 
     try:
@@ -109,7 +114,8 @@ def find_problems(file: str) -> tuple[Kind, list[Problem]]:
 
 
 def kind_of(file: str) -> Kind:
-    """A strategy has phases or objectives; whatever else is read as a space. A name is looked up in both places.
+    """A strategy has phases or objectives, a table measurements; whatever else is read as a space. A name is looked up
+    in all three places.
 
     Raises:
         InputError: there is no such file or name, or it is no YAML.
@@ -120,10 +126,14 @@ def kind_of(file: str) -> Kind:
 
     if file in shipped("strategies") and file not in shipped("search_spaces"):
         return "strategy"
+    if file in shipped("search_spaces/tables") and file not in shipped("search_spaces"):
+        return "table"
     path = find_file(file, "search_spaces")
     documents = parse_yaml(read_text(path), str(path)).documents
     keys = {key for document in documents if isinstance(document, YamlMapping) for key in document.entries}
-    return "strategy" if keys & {"phases", "objectives"} and not keys & {"network", "proxy"} else "space"
+    if keys & {"network", "proxy"}:
+        return "space"
+    return "strategy" if keys & {"phases", "objectives"} else "table" if "measurements" in keys else "space"
 
 
 def surely(file: str) -> Kind | None:

@@ -132,3 +132,17 @@ def test_a_plug_in_that_cannot_be_imported_is_bad_input(
     result = nasengine("check", "quickstart", "--plugin", "broken_plug_in")
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_a_table_is_checked_with_every_row(nasengine, tmp_path) -> None:
+    assert nasengine("check", "pooling36").stdout == "pooling36: a valid table\n"
+    (tmp_path / "data.csv").write_text('network.downsample_at,accuracy\n"[4, 7]",0.5\n"[7, 4]",0.6\n')
+    table = tmp_path / "table.yaml"
+    table.write_text("space: pooling_resnet20\ndata: data.csv\nmeasurements: {accuracy: maximize}\n")
+    result = nasengine("check", table)
+    assert result.exit_code == 2
+    assert f"{tmp_path}/data.csv:3:1: network.downsample_at has no option '[7, 4]'" in result.stderr
+    table.write_text("data: data.csv\nmesurements: {accuracy: maximize}\nmeasurements: {accuracy: up}\n")
+    result = nasengine("check", table)
+    assert "did you mean 'measurements'?" in result.stderr
+    assert f"{table}: 2 problems" in result.stderr

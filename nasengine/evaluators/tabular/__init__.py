@@ -11,6 +11,15 @@ loading        all of it checked, as a `Tabulated`
 from __future__ import annotations
 
 from nasengine.evaluators.tabular.description import Measurement, TableDescription, find_table
-from nasengine.evaluators.tabular.loading import Tabulated, describe, load_table, signature
+from nasengine.evaluators.tabular.loading import Tabulated, check_table, describe, load_table, signature
 
-__all__ = ["Measurement", "TableDescription", "Tabulated", "describe", "find_table", "load_table", "signature"]
+__all__ = [
+    "Measurement",
+    "TableDescription",
+    "Tabulated",
+    "check_table",
+    "describe",
+    "find_table",
+    "load_table",
+    "signature",
+]

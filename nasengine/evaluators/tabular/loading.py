@@ -23,7 +23,7 @@ from nasengine.evaluators.tabular.numbers import read_numbers
 from nasengine.evaluators.tabular.reading import read_description
 from nasengine.objectives import Direction
 from nasengine.records import Architecture
-from nasengine.space import SearchSpace
+from nasengine.space import SearchSpace, load_space
 from nasengine.space.problems import Problems
 
 VARIABLE = "NASENGINE_DATA"
@@ -145,6 +145,17 @@ def signature(path: Path, data_folder: str | None) -> str:
     for index in range(len(description.joins) + 1):
         said.update(_find(description, index, data_folder).read_bytes())
     return said.hexdigest()
+
+
+def check_table(file: str) -> list[Problem]:
+    """Everything wrong with a description, and, if it names its space, with its rows."""
+    try:
+        description = read_description(find_table(file))
+        if description.space is not None:
+            load_table(description, load_space(description.space), None)
+    except InputError as error:
+        return list(error.problems)
+    return []
 
 
 class _Described:
