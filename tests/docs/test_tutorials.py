@@ -1,7 +1,7 @@
 """Every tutorial works as it is written: its files, its commands, what they print."""
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,19 +29,7 @@ def test_adding_a_module_of_ones_own(tmp_path: Path) -> None:
     follow(page("add_your_own_module"), tmp_path)
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a Ray cluster of one small machine, which ends with the test."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield made.address
-    made.shutdown()
-
-
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")  # of Ray, when it is imported and started
-def test_running_on_a_cluster(tmp_path: Path, cluster: str) -> None:
-    follow(page("run_on_a_cluster"), tmp_path, replace={"10.0.0.1:6379": cluster})
+def test_running_on_a_cluster(tmp_path: Path, ray_machines: Any) -> None:
+    follow(page("run_on_a_cluster"), tmp_path, replace={"10.0.0.1:6379": ray_machines.address})
