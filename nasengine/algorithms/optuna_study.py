@@ -238,10 +238,10 @@ class KnownGP(KnownSpace, GPSampler):
     pass
 
 
-def tpe(seed: int, *, candidates: int, multivariate: bool, group: bool) -> BaseSampler:
+def tpe(seed: int, *, startup: int, candidates: int, multivariate: bool, group: bool) -> BaseSampler:
     """A tree-structured Parzen estimator."""
     kind = TPESampler if group else KnownTPE  # groups are found in the trials so far
-    return kind(seed=seed, n_startup_trials=1, n_ei_candidates=candidates, multivariate=multivariate, group=group)
+    return kind(seed=seed, n_startup_trials=startup, n_ei_candidates=candidates, multivariate=multivariate, group=group)
 
 
 def nsga3(
@@ -258,17 +258,17 @@ def nsga3(
     )
 
 
-def cma_es(seed: int, *, population: int | None, margin: bool) -> BaseSampler:
-    """CMA-ES; it needs one completed trial to know its space from."""
+def cma_es(seed: int, *, startup: int, population: int | None, margin: bool) -> BaseSampler:
+    """CMA-ES."""
     return KnownCmaEs(
-        seed=seed, n_startup_trials=1, popsize=population, with_margin=margin, warn_independent_sampling=False
+        seed=seed, n_startup_trials=startup, popsize=population, with_margin=margin, warn_independent_sampling=False
     )
 
 
-def gp(seed: int, *, deterministic: bool) -> BaseSampler:
+def gp(seed: int, *, startup: int, deterministic: bool) -> BaseSampler:
     """Bayesian optimization on a Gaussian process."""
     return KnownGP(
-        seed=seed, n_startup_trials=1, deterministic_objective=deterministic, warn_independent_sampling=False
+        seed=seed, n_startup_trials=startup, deterministic_objective=deterministic, warn_independent_sampling=False
     )
 
 
