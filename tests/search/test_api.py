@@ -34,7 +34,9 @@ def test_a_run_leaves_what_the_design_lists(finished):
     run, _ = finished
     files = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
     assert {"run.yaml", "journal.jsonl", "search/architectures.jsonl", "retrain/results.jsonl"} <= files
-    assert sum(name.startswith("tensorboard/search/") for name in files) == 1
+    assert sum(name.startswith("tensorboard/search/events") for name in files) == 1
+    curves = {name.split("/")[2] for name in files if name.startswith("tensorboard/search/trial-")}
+    assert curves == {f"trial-{trial.number}" for trial in run.trials}
     assert sum(name.endswith("weights.safetensors") for name in files) == 4
     assert not any("checkpoint" in name for name in files)
 
