@@ -240,6 +240,9 @@ class RayCluster:
         self._arrived.extend(results)
         self._size.learn(len(results), seconds)
         done = {result.trial for result in results}
+        for trial in done:  # another search may use this executor, and the number, again
+            self._deaths.pop(trial, None)
+            self._losses.pop(trial, None)
         self._waiting.extendleft(reversed([job for job in call.jobs if job.trial not in done]))
 
     def _overran(self, slot: Slot) -> None:
@@ -285,6 +288,8 @@ class RayCluster:
                 self._suspects.append(job)
 
     def _fail(self, job: Job, reason: str, why: str = "", seconds: float = 0.0) -> None:
+        self._deaths.pop(job.trial, None)
+        self._losses.pop(job.trial, None)
         details = {"worker": why} if why else {}
         self._arrived.append(Result(job.trial, "failed", reason=reason, seconds=seconds, details=details))
 
