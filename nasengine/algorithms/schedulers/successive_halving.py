@@ -41,7 +41,7 @@ class SuccessiveHalving(Scheduler):
 
     With several objectives a rung is ordered by non-dominated rank and within it by crowding distance, as [MO] does
     (there NSGA-II's way is one of several); ties by trial number. That order is made anew when a rung has changed,
-    which costs O(n log n) of its n trials; with one objective a trial costs O(log n).
+    which costs O(n log n) of its n trials; with one objective a trial costs O(log n) comparisons.
 
     Differs from the paper:
     - Deterministic: a promotion is decided by the trials told, in their order, not by whichever ended first.
