@@ -1,4 +1,4 @@
-"""Make the pictures of the report in docs/images: a real search on the data that ships, its report, two screenshots.
+"""Make the pictures of the report in docs/images: a real search on the data that ships, its report, screenshots.
 
     python docs/make_screenshots.py                # searches for some minutes on two cores, then takes the pictures
     python docs/make_screenshots.py --run DIR      # keeps the run in DIR, or goes on with the one that is there
@@ -26,7 +26,16 @@ from tests.report.browser import Browser  # noqa: E402
 IMAGES = REPOSITORY / "docs" / "images"
 LARGEST = 400_000  # bytes
 SETTINGS = ("data.limit=2000", "data.validation=0.4", "data.batch=16", "retrain.seeds=2", "retrain.budget.epochs=3")
-WIDE, PHONE = (1280, 4000), (390, 2600)  # width, most of the height
+WIDE, PHONE = 1280, 390
+FROM_TO = {  # picture -> width, the sections that it shows (None: from the top)
+    "wide": (WIDE, None, "pareto-front"),
+    "network": (WIDE, "importance-of-the-choices", "the-best-architecture"),
+    "phone": (PHONE, None, "pareto-front"),
+}
+EDGES = (
+    "['{0}', '{1}'].map((id) => document.getElementById(id)?.getBoundingClientRect())"
+    ".map((box) => box && [box.top, box.bottom])"
+)
 
 
 def main() -> None:
@@ -39,9 +48,10 @@ def main() -> None:
         page = nas.report(run, Path(temporary) / "report.html")
         IMAGES.mkdir(exist_ok=True)
         with Browser(Path(temporary)) as browser:
-            for name, (width, height) in (("wide", WIDE), ("phone", PHONE)):
-                browser.open(page, width=width, scale=1)
-                save(browser.picture(whole=True), height, IMAGES / f"report_{name}.png")
+            for name, (width, first, last) in FROM_TO.items():
+                browser.open(page, width=width)
+                start, end = browser.evaluate(EDGES.format(first, last))
+                save(browser.picture(whole=True), start[0] if start else 0, end[1] + 16, IMAGES / f"report_{name}.png")
 
 
 def searched(folder: Path) -> nas.Run:
@@ -62,11 +72,11 @@ def searched(folder: Path) -> nas.Run:
     )
 
 
-def save(picture: bytes, height: int, path: Path) -> None:
-    """The upper part of a picture in at most 256 colours, which flat charts do not miss."""
+def save(picture: bytes, top: float, bottom: float, path: Path) -> None:
+    """Part of a picture, compressed."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image = image.crop((0, 0, image.width, min(height, image.height)))
-    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    image = image.crop((0, round(top), image.width, min(round(bottom), image.height)))
+    image.save(path, optimize=True)
     size = path.stat().st_size
     assert size <= LARGEST, f"{path} has {size} bytes"
     print(f"{path.relative_to(REPOSITORY)}: {image.width}×{image.height}, {size / 1e3:.0f} kB")

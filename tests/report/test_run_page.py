@@ -249,3 +249,21 @@ def test_an_asked_trial_without_an_outcome_is_no_trial(tmp_path):
         journal.write(Asked("search", 3, Candidate(run.space.sample(np.random.default_rng(9))), {"epochs": 1}).line())
     assert len(record_of(run).searches[0].trials) == 3
     assert record_of(run).searches[0].asked == 4
+
+
+def test_a_run_without_plotly_is_as_good_and_a_note_says_what_is_missing(tmp_path, monkeypatch):
+    from nasengine.cli.results import leave_report
+    from nasengine.errors import InputError
+    from nasengine.report import page
+
+    def missing():
+        raise InputError("the report needs plotly, which is not installed")
+
+    run = write_run(tmp_path / "run", 3)
+    monkeypatch.setattr(page, "plotly_script", missing)
+    notes = []
+    assert leave_report(run, notes.append) is None
+    assert [note.message for note in notes] == ["no report.html: the report needs plotly, which is not installed"]
+    assert not (tmp_path / "run" / "report.html").exists()
+    monkeypatch.undo()
+    assert leave_report(run, notes.append) == tmp_path / "run" / "report.html"
