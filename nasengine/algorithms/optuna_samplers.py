@@ -30,8 +30,8 @@ class TPE(OptunaSampler):
     as infeasible, and infeasible ones as bad, the worse the further they are off. Running ones count as bad too, so
     that trials in flight differ.
 
-    An ask reads all trials: on `mobile_cnn` about 15 ms after 100 of them, 25 ms after 300, 50 to 100 ms after 1,000, on
-    a busy core of 2026 (benchmarks/optuna_samplers.py). Sensible up to about 2,000 trials.
+    An ask reads all trials: on `mobile_cnn` about 15 ms after 100 of them, 25 ms after 300, 50 to 100 ms after 1,000,
+    on a busy core of 2026 (benchmarks/optuna_samplers.py). Sensible up to about 2,000 trials.
 
     Sources: [TPE] Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011; Watanabe,
              "Tree-Structured Parzen Estimator", 2023, arXiv:2304.11127
