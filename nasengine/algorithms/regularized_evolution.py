@@ -92,6 +92,10 @@ class RegularizedEvolution(Algorithm):
     def _parent(self, rng: np.random.Generator) -> Trial:
         drawn = rng.integers(len(self._living), size=self.tournament)
         contestants = [self._living[index] for index in dict.fromkeys(drawn.tolist())]
-        ranks = non_dominated_ranks(np.array([point for point, _ in contestants])).tolist()
-        best = [trial for (_, trial), rank in zip(contestants, ranks, strict=True) if rank == 0]
+        if len(self.objectives) == 1:  # the front is the least loss, found without an array
+            least = min(point for point, _ in contestants)
+            best = [trial for point, trial in contestants if point == least]
+        else:
+            ranks = non_dominated_ranks(np.array([point for point, _ in contestants])).tolist()
+            best = [trial for (_, trial), rank in zip(contestants, ranks, strict=True) if rank == 0]
         return best[int(rng.integers(len(best)))]
