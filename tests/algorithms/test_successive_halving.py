@@ -230,3 +230,19 @@ def test_checkpoints_are_kept_of_trials_that_can_still_go_on() -> None:
     assert set(scheduler.resumable(None)) == {0, 1, 3}
     assert set(scheduler.resumable(2)) == {3}
     assert set(scheduler.resumable(3)) == {1, 3}
+
+
+def test_a_checkpoint_is_kept_where_trials_that_still_run_may_make_room_for_it() -> None:
+    scheduler = halving(Counting(end=6))
+    asked = [scheduler.ask(number) for number in range(6)]
+    for number, accuracy in enumerate((0.9, 0.8, 0.1)):
+        candidate = asked[number]
+        assert candidate is not None
+        tell(scheduler, number, candidate, accuracy)
+    assert short(scheduler.ask(6)) == (0, 3, 0)
+    assert set(scheduler.resumable(1)) == {0, 1}  # six at the rung once the others are told: two go on
+    for number in (3, 4, 5):
+        candidate = asked[number]
+        assert candidate is not None
+        tell(scheduler, number, candidate, 0.2)
+    assert short(scheduler.ask(7)) == (1, 3, 1)

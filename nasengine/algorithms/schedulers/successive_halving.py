@@ -83,6 +83,7 @@ class SuccessiveHalving(Scheduler):
         self._seen: set[Architecture] = set()  # on the lowest rung
         self._exhausted = False
         self._going_on: dict[int, int] = {}  # trial asked and not told -> the one it resumes
+        self._running = 0  # trials asked and not told
 
     def _budget(self, level: float, horizon: str) -> Mapping[str, float] | None:
         """What training to one rung may spend, None for all of it: a part names the whole, and where schedules begin
@@ -116,10 +117,12 @@ class SuccessiveHalving(Scheduler):
     def _note(self, candidate: Candidate, level: int) -> Candidate:
         self._asked.append(candidate)
         self._rung_of.append(level)
+        self._running += 1
         return candidate
 
     def tell(self, trial: Trial) -> None:
         level = self._rung_of[trial.number]
+        self._running -= 1
         self._going_on.pop(trial.number, None)
         measured = trial.status in ("stopped", "completed")
         if level == 0:
@@ -135,10 +138,11 @@ class SuccessiveHalving(Scheduler):
             self._rungs[level].add(trial.number, losses(trial.measurements, self.objectives))
 
     def resumable(self, trials_left: int | None) -> Collection[int]:
-        """With one objective a place in a rung only gets worse: what is too low even if all trials left came to this
-        rung is out.
+        """With one objective a place in a rung only gets worse: what is too low even if all trials that run or are left
+        came to this rung is out.
         """
-        waiting = {number for rung in self._rungs for number in rung.may_go_on(trials_left)}
+        to_come = None if trials_left is None else self._running + trials_left
+        waiting = {number for rung in self._rungs for number in rung.may_go_on(to_come)}
         return waiting.union(self._going_on.values())
 
     def contents(self) -> list[list[int]]:
@@ -197,11 +201,12 @@ class _Rung:
             self._ordered = [int(number) for number in numbers[order]]
         return self._ordered
 
-    def may_go_on(self, trials_left: int | None) -> Collection[int]:
+    def may_go_on(self, to_come: int | None) -> Collection[int]:
+        """Those that may yet be among the best 1/reduction if at most so many more are measured here."""
         waiting = {number for _, number in self._waiting}
-        if trials_left is None or (self._points and len(next(iter(self._points.values()))) > 1):
+        if to_come is None or (self._points and len(next(iter(self._points.values()))) > 1):
             return waiting
-        places = (len(self._points) + trials_left) // self._reduction
+        places = (len(self._points) + to_come) // self._reduction
         return waiting.intersection(self.best_first()[:places])
 
 
