@@ -111,6 +111,8 @@ def test_rungs_are_whole_epochs_or_steps(settings: dict[str, object], expected: 
         ({"rungs": 1}, r"rungs of successive_halving is 1\n  expected at least 2"),
         ({"rungs": 2, "smallest": 1}, "gives both rungs and smallest"),
         ({"rungs": 4}, r"divides 9 epochs into rungs of 0, 1, 3, 9\n  expected .* 9 epochs allow 3 rungs"),
+        ({"rungs": 5000, "budget": {"epochs": 9.5}}, r"divides 9.5 epochs into rungs of 0, 1, 3, 9.5\n"),
+        ({"smallest": 1e-30}, r"divides 9 epochs into rungs of 0, 0, 0, 0, 9\n"),
         ({"smallest": 9}, "divides 9 epochs into rungs of 9"),
         ({"smallest": 0}, "divides 9 epochs into rungs of 9"),
         ({"budget": {}}, r"a budget in no unit cannot be divided into rungs\n  expected one in epochs or in steps"),

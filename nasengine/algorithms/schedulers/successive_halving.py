@@ -228,12 +228,13 @@ def _levels(
     if problems:
         raise InputError(problems)
     unit, whole = units[0], budget[units[0]]
+    most = _most(whole, reduction)  # one rung more than that is enough to see what is wrong
     if smallest is None:
-        downwards = [whole / reduction**level for level in range(1, rungs or DEFAULT_RUNGS)]
+        downwards = [whole / reduction**level for level in range(1, min(rungs or DEFAULT_RUNGS, most + 1))]
         lower = [float(round(length)) for length in reversed(downwards)]
     else:
         lower, length = [], smallest
-        while length < whole and smallest > 0:
+        while length < whole and smallest > 0 and len(lower) <= most:
             lower.append(float(round(length)))
             length *= reduction
     levels = [*(int(length) for length in lower), whole]
@@ -241,7 +242,7 @@ def _levels(
         shown = ", ".join(f"{length:g}" for length in levels)
         found = f"successive_halving with reduction {reduction} divides {whole:g} {unit} into rungs of {shown}"
         expected = f"expected at least two, each longer than the one before and the first at least 1; {whole:g} {unit}"
-        raise InputError(Problem(found, expected=f"{expected} allow {_most(whole, reduction)} rungs"))
+        raise InputError(Problem(found, expected=f"{expected} allow {most} rungs"))
     return unit, levels
 
 
