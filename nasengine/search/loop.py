@@ -325,19 +325,21 @@ class _Search:
         prices = self.prices.pop(result.trial)
         if prices:
             result = replace(result, measurements={**result.measurements, **prices})
-        if result.status == "completed":
-            missing = [name for name in self.needed if name not in result.measurements]
-            budget = self.candidates[result.trial].budget
-            partial = is_partial(budget)
-            breach = "" if partial else self.breach(result.measurements)
-            if missing:
-                reason = f"did not measure {', '.join(missing)}, only {', '.join(result.measurements) or 'nothing'}"
-                result = replace(result, status="failed", reason=reason)
-            elif breach:
-                result = replace(result, status="infeasible", reason=breach)
-            elif partial and budget is not None:
-                result = replace(result, status="stopped", reason=part_of(budget))
-        self.ended(result)
+        self.ended(self.judged(result) if result.status in ("completed", "stopped") else result)
+
+    def judged(self, result: Result) -> Result:
+        """What a result that measured something counts as."""
+        missing = [name for name in self.needed if name not in result.measurements]
+        if missing:
+            found = f"did not measure {', '.join(missing)}, only {', '.join(result.measurements) or 'nothing'}"
+            return replace(result, status="failed", reason="; ".join(filter(None, (result.reason, found))))
+        if result.status == "stopped":  # its evaluator says why
+            return result
+        budget = self.candidates[result.trial].budget
+        if budget is not None and is_partial(budget):
+            return replace(result, status="stopped", reason=part_of(budget))
+        breach = self.breach(result.measurements)
+        return replace(result, status="infeasible", reason=breach) if breach else result
 
     def ended(self, result: Result) -> None:
         """An outcome is known: into the journal at once, then to the trials that take it over."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nasengine.errors import BuildError, RunError
 from nasengine.execution import InProcess
-from nasengine.objectives import Constraint, parse_objectives
+from nasengine.objectives import Constraint, best_first, parse_objectives
 from nasengine.records import Architecture, Candidate, Job, Result, Trial
 from nasengine.runs import JOURNAL_NAME, Header, Journal, canonical_records, read_journal, status
 from nasengine.search.loop import SearchEvent, SearchOutcome, job_seed, run_search
@@ -229,6 +229,21 @@ def test_a_trial_that_measured_no_objective_is_failed(tmp_path: Path) -> None:
     evaluator = Evaluator({2: lambda job: Result(job.trial, "completed", {"loss": 1.0})})
     outcome = search(tmp_path, Listed([1, 2]), evaluator, trials=2)
     assert (outcome.trials[1].status, outcome.trials[1].reason) == ("failed", "did not measure accuracy, only loss")
+
+
+def test_a_trial_that_its_evaluator_stopped_is_ranked_only_if_it_measured_every_objective(tmp_path: Path) -> None:
+    evaluator = Evaluator(
+        {
+            2: lambda job: Result(job.trial, "stopped", {}, "gave up"),
+            3: lambda job: Result(job.trial, "stopped", {"accuracy": 0.9}, "converged"),
+        }
+    )
+    outcome = search(tmp_path, Listed([1, 2, 3]), evaluator, trials=3)
+    assert [(trial.status, trial.reason) for trial in outcome.trials[1:]] == [
+        ("failed", "gave up; did not measure accuracy, only nothing"),
+        ("stopped", "converged"),
+    ]
+    assert [trial.number for trial in best_first(outcome.trials, OBJECTIVES)] == [0, 2]
 
 
 def test_an_architecture_that_cannot_be_priced_is_failed(tmp_path: Path) -> None:
