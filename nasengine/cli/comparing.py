@@ -134,12 +134,14 @@ def show_progress(strategy: str, seed: int, done: int, total: int) -> None:
 def show(comparison: Any, out: Path | None, *, as_json: bool) -> None:
     """The comparison for people, or as one JSON object."""
     from nasengine.report.comparison import (
-        HOW_REACH_IS_READ,
+        HOW_BETTER_IS_READ,
         how_merit_is_read,
+        how_reach_is_read,
         how_volume_is_read,
         pair_rows,
         reach_rows,
         summary_rows,
+        volume_rows,
     )
 
     if as_json:
@@ -150,16 +152,19 @@ def show(comparison: Any, out: Path | None, *, as_json: bool) -> None:
     say()
     say(f"{comparison.merit}: {how_merit_is_read(comparison)}")
     if comparison.reference:
+        say()
+        show_table(*volume_rows(comparison))
+        say()
         say(f"hypervolume: {how_volume_is_read(comparison)}")
     head, rows = reach_rows(comparison)
     if rows:
         say()
         show_table(head, rows)
-        say(HOW_REACH_IS_READ)
+        say(how_reach_is_read(comparison))
     for pairs, of in ((comparison.pairs, comparison.merit), (comparison.volume_pairs, "hypervolume")):
         if pairs:
             say()
-            say(f"Mann-Whitney tests of {of} at the end:")
+            say(f"Mann-Whitney tests of {of} at the end (better: {HOW_BETTER_IS_READ}):")
             show_table(*pair_rows(comparison, pairs))
     if out is not None:
         say()

@@ -214,6 +214,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_number(cell: Cell) -> bool:
+    cell = cell.text if isinstance(cell, Mark) else cell
     return cell is None or isinstance(cell, int | float) or (isinstance(cell, str) and cell.endswith(" %"))
 
 

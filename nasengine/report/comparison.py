@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nasengine.report.blocks import Block, Cell, Figure, Table, Text, escaped
+from nasengine.report.blocks import Block, Cell, Details, Figure, Mark, Table, Text, escaped
 from nasengine.report.judging import Comparison, Curves, Pair, Reach
 from nasengine.report.page import Page, Section
 from nasengine.report.theme import SERIES
 from nasengine.wording import number
 
 DASHES = ("solid", "dash", "dot")  # a second and a third round through the colours
+FEW_PAIRS = 3  # more of them are shown as a matrix, their list folded
+CHANCE = 0.05
 
 
 def comparison_page(comparison: Comparison) -> Page:
@@ -30,8 +33,7 @@ def comparison_page(comparison: Comparison) -> Page:
 
 HOW_TESTS_ARE_READ = (
     "Two-sided Mann-Whitney tests on the last figure of each search, corrected by Holm's method for the number of "
-    "pairs: two strategies alike seldom come out below 0.05. `Better` is how often a search of the first beats one of "
-    "the second, ties counted half."
+    "pairs: two strategies alike seldom come out below 0.05."
 )
 
 
@@ -57,21 +59,24 @@ def how_volume_is_read(comparison: Comparison) -> str:
 
 
 def summary_rows(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
-    """Head and rows of the first table: each strategy with the mean of its last figures."""
-    head = ["strategy", "searches", "trials", comparison.merit, "± sd", "95 % interval"]
-    head += ["hypervolume", "95 % interval of it"] if comparison.reference else []
-    rows: list[list[Cell]] = []
-    for judged in comparison.strategies:
-        row: list[Cell] = [judged.strategy, len(judged.seeds), judged.trials]
-        row += [_last(judged.merit)[0], judged.merit.deviation, _interval(judged.merit)]
-        if judged.volume is not None:
-            row += [_last(judged.volume)[0], _interval(judged.volume)]
-        rows.append(row)
+    """Head and rows of the first table: each strategy with the mean of its last figures, the most telling first."""
+    head = ["strategy", _short(comparison), "± sd", "95 % interval", "searches", "trials"]
+    rows: list[list[Cell]] = [
+        [*_standing(judged.strategy, judged.merit), len(judged.seeds), judged.trials]
+        for judged in comparison.strategies
+    ]
     return head, rows
 
 
+def volume_rows(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
+    """The same of the hypervolume, the largest first; no rows with one objective."""
+    volumes = [(judged.strategy, judged.volume) for judged in comparison.strategies if judged.volume is not None]
+    ordered = sorted(volumes, key=lambda entry: -(_last(entry[1])[0] or 0.0))
+    return ["strategy", "hypervolume", "± sd", "95 % interval"], [_standing(name, curves) for name, curves in ordered]
+
+
 def reach_rows(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
-    """Head and rows of the second table: how soon each strategy was how good; no rows where there are no targets."""
+    """Head and rows of the table of how soon each strategy was how good; no rows where there are no targets."""
     targets = comparison.strategies[0].reach if comparison.strategies else ()
     head = ["strategy", *(_target(entry) for entry in targets)]
     rows: list[list[Cell]] = [
@@ -79,6 +84,18 @@ def reach_rows(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
         for judged in comparison.strategies
     ]
     return head, rows if targets else []
+
+
+def how_reach_is_read(comparison: Comparison) -> str:
+    """What the columns of that table mean, in words."""
+    targets = comparison.strategies[0].reach if comparison.strategies else ()
+    shares = ", ".join(
+        f"{_target(entry)}: {_short(comparison)} {'' if entry.target == 0 else 'at most '}{number(entry.target)}"
+        for entry in targets
+        if entry.share is not None
+    )
+    said = "The median number of trials until the incumbent was as good; a search that never was counts as the last"
+    return f"{said}{f' ({shares})' if shares else ''}."
 
 
 def pair_rows(comparison: Comparison, pairs: Sequence[Pair]) -> tuple[list[str], list[list[Cell]]]:
@@ -91,42 +108,72 @@ def pair_rows(comparison: Comparison, pairs: Sequence[Pair]) -> tuple[list[str],
     return head, rows
 
 
-HOW_REACH_IS_READ = (
-    "The median number of trials after which the incumbent was as good; where not every search came there, over those "
-    "that did."
-)
-
-
 def _merit_blocks(comparison: Comparison) -> list[Block]:
     curves = {judged.strategy: judged.merit for judged in comparison.strategies}
-    means = "Means over the searches, with their standard deviation and the 95 % bootstrap interval of the mean."
     blocks: list[Block] = [_figure(curves, comparison.merit, logarithmic=comparison.falling)]
-    blocks.append(Table(*summary_rows(comparison), means))
+    blocks.append(Table(*summary_rows(comparison), HOW_MEANS_ARE_READ))
     head, rows = reach_rows(comparison)
-    return [*blocks, Table(head, rows, f"How soon: {HOW_REACH_IS_READ}")] if rows else blocks
+    return [*blocks, Table(head, rows, f"How soon. {how_reach_is_read(comparison)}")] if rows else blocks
 
 
 def _volume_blocks(comparison: Comparison) -> list[Block]:
     curves = {judged.strategy: judged.volume for judged in comparison.strategies if judged.volume is not None}
-    return [_figure(curves, "hypervolume", logarithmic=False)]
+    return [
+        _figure(curves, "hypervolume", logarithmic=False),
+        Table(*volume_rows(comparison), HOW_MEANS_ARE_READ),
+    ]
+
+
+HOW_MEANS_ARE_READ = (
+    "At the end: the mean over the searches, their standard deviation, and the 95 % bootstrap interval of the mean."
+)
 
 
 def _test_blocks(comparison: Comparison) -> list[Block]:
     blocks: list[Block] = []
     for pairs, what in ((comparison.pairs, comparison.merit), (comparison.volume_pairs, "hypervolume")):
         if pairs:
-            head, rows = pair_rows(comparison, pairs)
-            blocks.append(Table(head, rows, f"Of {what}."))
+            listed = Table(*pair_rows(comparison, pairs), f"Of {what}; “better”: {HOW_BETTER_IS_READ}.")
+            if len(pairs) <= FEW_PAIRS:
+                blocks.append(listed)
+            else:
+                blocks += [_matrix(pairs, what), Details(f"All {len(pairs)} pairs with their p-values", [listed])]
     few = min((len(judged.seeds) for judged in comparison.strategies), default=0)
     if blocks and few < 4:
         blocks.append(Text("With fewer than four searches of each no difference can come out below 0.05."))
     return blocks
 
 
+HOW_BETTER_IS_READ = "how often a search of the first beats one of the second, ties counted half"
+
+
+def _matrix(pairs: Sequence[Pair], what: str) -> Table:
+    """Every strategy against every other, the columns called by the number of their row."""
+    names = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
+    cells: dict[tuple[str, str], Cell] = {}
+    for pair in pairs:
+        for ends, share in (((pair.first, pair.second), pair.better), ((pair.second, pair.first), 1 - pair.better)):
+            text = f"{100 * share:.0f} %"
+            cells[ends] = Mark(text, "strong") if pair.p_holm < CHANCE else Mark(text, "quiet")
+    rows: list[list[Cell]] = [
+        [f"{place} {row}", *(None if row == column else cells[row, column] for column in names)]
+        for place, row in enumerate(names, start=1)
+    ]
+    caption = (
+        f"Of {what}: how often a search of the row beats one of the column, ties counted half. In strong letters where "
+        f"the corrected p is below {CHANCE}; the others are not told apart."
+    )
+    return Table(["", *(str(place) for place in range(1, len(names) + 1))], rows, caption)
+
+
 def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Figure:
-    """Mean curves with their bands; on a logarithmic axis where no mean is 0."""
-    low = [value for curve in curves.values() for value in curve.mean if value is not None]
-    logarithmic = logarithmic and bool(low) and min(low) > 0
+    """Mean curves with their bands; on a logarithmic axis (with a line for 0) where nothing is below 0."""
+    drawn = [value for curve in curves.values() for value in (*curve.mean, *curve.low) if value is not None]
+    floor = _floor(curves) if logarithmic and min(drawn, default=-1) >= 0 else None
+
+    def placed(values: Sequence[float | None]) -> list[float | None]:
+        return [floor if floor is not None and value is not None and value < floor else value for value in values]
+
     traces: list[dict[str, Any]] = []
     for place, (name, curve) in enumerate(curves.items()):
         colour = f"@{SERIES[place % len(SERIES)]}"
@@ -135,11 +182,11 @@ def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Fi
         band = {"type": "scatter", "mode": "lines", "x": trials, "line": {"width": 0}, "hoverinfo": "skip"}
         shared = {"legendgroup": escaped(name), "name": escaped(name)}
         traces += [
-            {**band, **shared, "y": _above(curve.low, logarithmic), "showlegend": False},
+            {**band, **shared, "y": placed(curve.low), "showlegend": False},
             {
                 **band,
                 **shared,
-                "y": curve.high,
+                "y": placed(curve.high),
                 "showlegend": False,
                 "fill": "tonexty",
                 "fillcolor": f"{colour}/0.18",
@@ -149,15 +196,15 @@ def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Fi
                 "type": "scatter",
                 "mode": "lines",
                 "x": trials,
-                "y": curve.mean,
+                "y": placed(curve.mean),
                 "line": {"color": colour, "dash": dash, "width": 2},
-                "customdata": list(zip(curve.low, curve.high, strict=True)),
-                "hovertemplate": "%{y:.4g} (%{customdata[0]:.4g} to %{customdata[1]:.4g})",
+                "customdata": list(zip(curve.mean, curve.low, curve.high, strict=True)),
+                "hovertemplate": "%{customdata[0]:.4g} (%{customdata[1]:.4g} to %{customdata[2]:.4g})",
             },
         ]
     layout = {
         "xaxis": {"title": {"text": "trials"}},
-        "yaxis": {"title": {"text": escaped(what)}, **({"type": "log", "dtick": "D2"} if logarithmic else {})},
+        "yaxis": {"title": {"text": escaped(what)}, **({} if floor is None else _axis_from(floor, curves))},
         "hovermode": "x unified",
     }
     ends = "; ".join(
@@ -166,28 +213,63 @@ def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Fi
         if curve.mean and curve.mean[-1] is not None
     )
     caption = f"Mean {what} over the searches after each trial; bands are 95 % bootstrap intervals of the mean."
+    if floor is not None and floor > min(drawn):
+        caption += (
+            f" The axis is logarithmic down to {number(floor)}; smaller values, 0 included, lie on its lowest line."
+        )
     return Figure(traces, layout, caption, f"{what} against trials; at the end: {ends}")
 
 
-def _above(values: Sequence[float | None], logarithmic: bool) -> list[float | None]:
-    """The lower edge of a band; 0 has no place on a logarithmic axis, so it ends at the smallest that has."""
-    if not logarithmic:
-        return list(values)
-    least = min((value for value in values if value), default=None)
-    return [least if value == 0 else value for value in values]
+def _floor(curves: Mapping[str, Curves]) -> float | None:
+    """Where a logarithmic axis begins: at the next 1 or 5 of a power of ten below the smallest mean above 0.
+
+    None where no mean is above 0. The ends of intervals do not count: one search at 0 must not stretch the axis.
+    """
+    least = min((value for curve in curves.values() for value in curve.mean if value), default=None)
+    if least is None:
+        return None
+    power = 10.0 ** math.floor(math.log10(0.999 * least))
+    return power * (5 if 0.999 * least > 5 * power else 1)
+
+
+def _axis_from(floor: float, curves: Mapping[str, Curves]) -> dict[str, Any]:
+    """A logarithmic axis whose lowest line is `floor`, called 0 as that is what may lie there."""
+    zero = any(value == 0 for curve in curves.values() for value in (*curve.mean, *curve.low))
+    highest = max(value for curve in curves.values() for value in curve.high if value is not None)
+    powers = range(math.floor(math.log10(floor)), math.ceil(math.log10(highest)) + 1)
+    steps = (1, 2, 5) if len(powers) < 5 else (1,)
+    ticks = [step * 10.0**power for power in powers for step in steps if floor < step * 10.0**power <= 1.2 * highest]
+    return {
+        "type": "log",
+        "range": [math.log10(floor), math.log10(1.2 * highest)],
+        "tickvals": [floor, *ticks],
+        "ticktext": ["0" if zero else number(floor), *map(number, ticks)],
+    }
+
+
+def _short(comparison: Comparison) -> str:
+    """The figure of merit where the words around say of what."""
+    return comparison.merit.split(" of ", 1)[0]
+
+
+def _standing(name: str, curves: Curves) -> list[Cell]:
+    return [name, _last(curves)[0], curves.deviation, _interval(curves)]
 
 
 def _target(entry: Reach) -> str:
     if entry.share is None:
         return f"to {number(entry.target)}"
     share = f"{100 * entry.share:.2g} %"
-    return f"to the very best ({share})" if entry.target == 0 else f"to the best {share} ({number(entry.target)})"
+    return f"very best ({share})" if entry.target == 0 else f"best {share}"
 
 
 def _soon(entry: Reach, searches: int) -> str:
-    if entry.trials is None:
+    if entry.seeds == 0:
         return "never"
-    return f"{entry.trials:g}" if entry.seeds == searches else f"{entry.trials:g} ({entry.seeds} of {searches})"
+    some = f"{entry.seeds} of {searches}"
+    if entry.trials is None:
+        return some
+    return f"{entry.trials:g}" if entry.seeds == searches else f"{entry.trials:g} ({some})"
 
 
 def _last(curves: Curves) -> tuple[float | None, float | None, float | None]:

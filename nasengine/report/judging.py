@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -114,7 +115,8 @@ class Reach:
     Args:
         target: of the figure of merit; `share` of the table's architectures that are as good, None for a chosen target.
         seeds: in how many of the searches it was reached.
-        trials: the median number of trials over these; None where no search reached it.
+        trials: the median number of trials over all searches, one that never reached it being the last; None where
+            that is half of them or more.
     """
 
     target: float
@@ -338,8 +340,9 @@ def _targets(known: Known) -> list[tuple[float, float | None]]:
 def _reach(curves: Sequence[Array], target: float, share: float | None, falling: bool) -> Reach:
     sign = 1.0 if falling else -1.0
     found = [reached(sign * curve, sign * target + 1e-12) for curve in curves]
-    trials = [number for number in found if number is not None]
-    return Reach(target, share, len(trials), float(np.median(trials)) if trials else None)
+    trials = sorted(math.inf if number is None else float(number) for number in found)
+    middle = (trials[(len(trials) - 1) // 2] + trials[len(trials) // 2]) / 2
+    return Reach(target, share, sum(number is not None for number in found), middle if math.isfinite(middle) else None)
 
 
 def _curves(curves: Sequence[Array]) -> Curves:

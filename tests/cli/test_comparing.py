@@ -16,7 +16,7 @@ def test_strategies_are_ranked_with_intervals_and_tests(nasengine, tmp_path):
     assert printed.exit_code == 0, printed.output
     assert "regret of accuracy" in printed.stdout
     assert "95 % interval" in printed.stdout
-    assert "to the very best (2.8 %)" in printed.stdout
+    assert "very best (2.8 %)" in printed.stdout
     assert "Mann-Whitney tests" in printed.stdout
     assert "searched 4 of 4" in printed.stdout
     assert f"curves to look at: {tmp_path / 'out' / 'compare.html'}" in printed.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from nasengine.objectives import Objective
 from nasengine.records import Architecture, Candidate, Trial
-from nasengine.report.comparison import comparison_page, summary_rows
+from nasengine.report.comparison import comparison_page, reach_rows, summary_rows, volume_rows
 from nasengine.report.judging import Known, Searched, judge
 
 ACCURACY, MACS = Objective("accuracy", "maximize"), Objective("macs", "minimize")
@@ -141,5 +141,57 @@ def test_the_page_says_what_the_numbers_mean_and_escapes_names():
     assert "table made up: 2 strategies, 6 searches" in html
     assert html.count('class="chart"') == 2
     assert "accuracy 0.5, macs 50" in html
-    head, rows = summary_rows(comparison)
-    assert [len(row) for row in rows] == [len(head)] * 2
+    for head, rows in (summary_rows(comparison), volume_rows(comparison)):
+        assert [len(row) for row in rows] == [len(head)] * 2
+
+
+def axis_of(comparison):
+    figure = comparison_page(comparison).sections[0].blocks[0]
+    return figure, figure.layout["yaxis"]
+
+
+def test_regret_is_drawn_on_a_logarithmic_axis_whose_lowest_line_stands_for_zero():
+    searches = [search("a", 1, 3), search("b", 0, 2), search("c", 4)]  # regrets 0.15, 0; 0.33, 0.19; 0.05
+    comparison = judge(searches, [ACCURACY], "made", known())
+    figure, axis = axis_of(comparison)
+    assert axis["type"] == "log"
+    assert (axis["tickvals"][0], axis["ticktext"][0]) == (0.01, "0")
+    drawn = [value for trace in figure.data for value in trace["y"]]
+    assert min(drawn) == 0.01
+    assert max(drawn) == pytest.approx(0.33)
+    assert figure.data[2]["customdata"][-1][0] == 0, "what is shown on pointing is the figure itself"
+    assert "down to 0.01; smaller values, 0 included, lie on its lowest line" in figure.caption
+
+
+def test_an_axis_without_zeros_calls_its_lowest_line_by_its_value():
+    figure, axis = axis_of(judge([search("a", 1, 4)], [ACCURACY], "made", known()))
+    assert axis["ticktext"][0] == "0.01"
+    assert "lowest line" not in figure.caption
+
+
+def test_nothing_above_zero_needs_no_logarithm():
+    _, axis = axis_of(judge([search("a", 3)], [ACCURACY], "made", known()))
+    assert "type" not in axis
+
+
+def test_many_pairs_are_a_matrix_with_their_list_folded():
+    strategies = [search(name, row, seed=seed) for row, name in enumerate("abcd") for seed in range(5)]
+    html = comparison_page(judge(strategies, [ACCURACY], "made", known())).html()
+    assert "<details><summary>All 6 pairs with their p-values</summary>" in html
+    # d is the best, c and b follow (0.66 and 0.70 are true of them), a is the last: every pair differs, p 0.0079 · 6.
+    assert '<th scope="row">1 d</th><td class="right"><span class="quiet">–</span></td>' in html
+    assert html.count('<span class="strong">100 %</span>') == 6
+    few = comparison_page(judge(strategies[:10], [ACCURACY], "made", known())).html()
+    assert "<details>" not in few
+
+
+def test_a_search_that_never_comes_to_a_target_counts_as_the_last():
+    def soon(*rows):
+        return judge([search("a", 0, row, seed=seed) for seed, row in enumerate(rows)], [ACCURACY], "made", known())
+
+    (most,) = soon(3, 3, 1).strategies[0].reach
+    assert (most.seeds, most.trials) == (2, 2.0)
+    comparison = soon(3, 1, 1)
+    (few,) = comparison.strategies[0].reach
+    assert (few.seeds, few.trials) == (1, None)
+    assert reach_rows(comparison)[1] == [["a", "1 of 3"]]
