@@ -18,6 +18,7 @@ The only module that needs Ray when it is imported, and nothing in nasengine imp
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -105,8 +106,12 @@ class TuneSearcher(Searcher):
         needed = [*(item.name for item in self._objectives), *(item.name for item in self._constraints)]
         found = {**{name: float(reported[name]) for name in needed if name in reported}, **priced}
         missing = [name for name in dict.fromkeys(needed) if name not in found]
-        if error or missing:
-            reason = "Tune reports an error" if error else f"did not report {', '.join(missing)}"
+        wrong = [f"{name} is {value}" for name, value in found.items() if not math.isfinite(value)]
+        if missing:
+            wrong.append(f"did not report {', '.join(missing)}")
+        if error or wrong:
+            reason = "Tune reports an error" if error else "; ".join(wrong)
+            found = {name: value for name, value in found.items() if math.isfinite(value)}
             self._outcomes[number] = Trial(number, candidate, "failed", found, reason)
             return
         breach = "; ".join(filter(None, (constraint.breach(found) for constraint in self._constraints)))

@@ -88,10 +88,14 @@ def test_a_trial_that_fails_or_reports_too_little_is_told_as_failed() -> None:
         made.suggest(str(number))
     made.on_trial_complete("0", None, error=True)
     made.on_trial_complete("1", {"loss": 1.0})
+    made.suggest("2")
+    made.on_trial_complete("2", {"accuracy": float("nan")})
     assert [(trial.status, trial.reason) for trial in made._outcomes.values()] == [
         ("failed", "Tune reports an error"),
         ("failed", "did not report accuracy"),
+        ("failed", "accuracy is nan"),
     ]
+    assert "accuracy" not in made._outcomes[2].measurements
 
 
 def test_a_restored_searcher_goes_on_where_the_saved_one_was(tmp_path: Path) -> None:
