@@ -16,6 +16,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else each worker without a GPU warns that this will change
 }
 ALONE = {"RAY_AUTH_MODE": "disabled"}  # of a Ray that listens on this machine only; a cluster keeps its own
+CONNECT_S = 10.0  # that a machine may take to accept a connection
 LONGEST_FOLDER = 40  # Ray puts sockets in there, whose paths may have 107 characters
 
 
@@ -79,6 +81,7 @@ class RaySession:
             settings |= {"num_cpus": cpus, "include_dashboard": False, "_temp_dir": self._folder}
         variables = {} if loud else {**QUIET, **(ALONE if self.alone else {})}
         try:
+            _see_that_somebody_listens(address)
             with _environment(variables), _termination_kept():
                 self.ray.init(address=address, **settings)
         except Exception as error:  # Ray raises a bare Exception too, where its processes are slow to come up
@@ -109,6 +112,17 @@ class RaySession:
             self._reaper.dismiss()
         if self._folder is not None and not os.environ.get(LOG_VARIABLE):
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _see_that_somebody_listens(address: str) -> None:
+    """Ray itself tries a HOST:PORT for minutes, and prints a line each time.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and "://" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
 
 
 @contextlib.contextmanager

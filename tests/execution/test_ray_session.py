@@ -1,5 +1,7 @@
 """Starting a Ray of one's own, or failing to."""
 
+import socket
+
 import pytest
 
 from nasengine.errors import RunError
@@ -17,3 +19,18 @@ def test_a_ray_that_is_slow_to_come_up_is_told_in_one_line(monkeypatch: pytest.M
     monkeypatch.setattr(ray, "init", slow)
     with pytest.raises(RunError, match=r"started on this machine: The current node timed out during startup\.$"):
         RaySession(None, 1)
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "init", lambda **unused: pytest.fail("Ray would try for minutes"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(RunError, match=rf"no Ray cluster answers at '127.0.0.1:{port}': .*refused$"):
+        RaySession(f"127.0.0.1:{port}", 1)
+    with pytest.raises(RunError, match=r"no Ray cluster answers at 'nowhere\.invalid:6379': "):
+        RaySession("nowhere.invalid:6379", 1)
+    with pytest.raises(RunError, match=r"no Ray cluster answers at '127\.0\.0\.1:99999': "):
+        RaySession("127.0.0.1:99999", 1)
