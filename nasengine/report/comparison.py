@@ -280,7 +280,7 @@ def _last(curves: Curves) -> tuple[float | None, float | None, float | None]:
 
 def _interval(curves: Curves) -> str | None:
     _, low, high = _last(curves)
-    return None if low is None or high is None else f"{number(low)} to {number(high)}"
+    return None if low is None or high is None or len(curves.final) < 2 else f"{number(low)} to {number(high)}"
 
 
 def _p(value: float) -> str:

@@ -103,9 +103,9 @@ class Curves:
         return tuple(curve[-1] for curve in self.values if curve and curve[-1] is not None)
 
     @property
-    def deviation(self) -> float:
-        """The standard deviation of the last numbers."""
-        return float(np.std(self.final, ddof=1)) if len(self.final) > 1 else 0.0
+    def deviation(self) -> float | None:
+        """The standard deviation of the last numbers; one number says nothing of it."""
+        return float(np.std(self.final, ddof=1)) if len(self.final) > 1 else None
 
 
 @dataclass(frozen=True)

@@ -195,3 +195,9 @@ def test_a_search_that_never_comes_to_a_target_counts_as_the_last():
     (few,) = comparison.strategies[0].reach
     assert (few.seeds, few.trials) == (1, None)
     assert reach_rows(comparison)[1] == [["a", "1 of 3"]]
+
+
+def test_of_one_search_no_spread_is_claimed():
+    comparison = judge([search("a", 1)], [ACCURACY], "made", known())
+    assert summary_rows(comparison)[1] == [["a", pytest.approx(0.15), None, None, 1, 1]]
+    assert comparison.to_json()["strategies"][0]["merit"]["deviation"] is None
