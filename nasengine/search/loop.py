@@ -5,8 +5,8 @@ what is left is told at the end. So what it sees, and with it every trial, depen
 alone, not on which of two workers was faster, on the executor or on how often the process was killed. A scheduler that
 has nothing to propose on that knowledge is told of one more trial after the other, until it has or all are told.
 
-Budgets. A candidate may name its own budget; measured under a part of a longer one it ends as "stopped". A trial that
-resumes an earlier one has the seed of the first trial of its chain, and so repeats, from scratch, what that one did.
+What is measured once, under which budget and with which seed is the affair of `proposals`. A trial that was measured
+under a part of a longer budget ends as "stopped".
 
 Resume. The journal is replayed: the algorithm is asked again and must answer as it did, and is told what it
 was told. Outcomes in the journal are used; a trial that was still running is submitted again.
@@ -21,17 +21,16 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from nasengine.algorithms.algorithm import Algorithm
 from nasengine.algorithms.schedulers import Scheduler
 from nasengine.errors import RunError
 from nasengine.execution.executor import Executor, failure
 from nasengine.objectives import Constraint, Objective
-from nasengine.records import Architecture, Candidate, Job, Result, Trial, canonical_json, is_partial, part_of
+from nasengine.records import Architecture, Result, Trial, is_partial, part_of
 from nasengine.runs.entries import Asked
 from nasengine.runs.journal import Journal
 from nasengine.search.interrupts import first_interrupt
+from nasengine.search.proposals import Proposals
 
 EventKind = Literal["resumed", "asked", "ended", "told", "interrupted", "done"]
 StoppedBy = Literal["trials", "exhausted", "time"]
@@ -76,11 +75,6 @@ class SearchOutcome:
     elapsed_s: float
 
 
-def job_seed(seed: int, trial: int) -> int:
-    """The seed of everything the measurement of one trial draws; apart from the algorithm's own draws."""
-    return int(np.random.SeedSequence([seed, trial], spawn_key=(1,)).generate_state(1)[0])
-
-
 def run_search(
     algorithm: Algorithm,
     executor: Executor,
@@ -107,7 +101,7 @@ def run_search(
         journal: open for writing.
         trials: ask at most that many; None: until the algorithm has nothing left or time is up.
         lag: at least 1; also the most trials that can be in flight, so fewer than the workers wastes some.
-        seed: each job gets `job_seed(seed, trial)`; one that resumes another, that of the first of its chain.
+        seed: each job gets `proposals.job_seed(seed, trial)`; one that resumes another, that of the first of its chain.
         budget: of each trial whose candidate names none, unit -> amount.
         objectives: a completed trial must have measured each of them, or it counts as failed.
         constraints: on prices (a breach means the trial is not run) or on measurements (known after it ran, and
@@ -152,14 +146,11 @@ class _Search:
     phase: str
     reuse: bool
     identity: Callable[[Architecture], Hashable] | None
-    candidates: list[Candidate] = field(default_factory=list)
-    same_as: dict[int, int] = field(default_factory=dict)
     outcomes: dict[int, Trial] = field(default_factory=dict)
     told: int = 0
     exhausted: bool = False
     stuck_at: int | None = None  # the scheduler has nothing to propose until this trial is told
     interrupted: bool = False
-    first: dict[Hashable, int] = field(default_factory=dict)  # what is measured, under which budget -> first trial
     copies: dict[int, list[int]] = field(default_factory=dict)  # trial running -> trials that wait for its outcome
     unfinished: deque[int] = field(default_factory=deque)  # asked before the run was resumed, to be begun again
     prices: dict[int, Mapping[str, float]] = field(default_factory=dict)  # of trials running
@@ -168,6 +159,7 @@ class _Search:
     def __post_init__(self) -> None:
         named = [item.name for item in self.objectives] + [item.name for item in self.constraints]
         self.needed = tuple(dict.fromkeys(named))
+        self.asked = Proposals(self.seed, self.budget, self.reuse, self.identity, self.rules_out)
 
     def run(self) -> SearchOutcome:
         with first_interrupt(self.interrupt):
@@ -175,7 +167,7 @@ class _Search:
             self.work()
             if self.interrupted:
                 raise KeyboardInterrupt
-            while self.told < len(self.candidates):
+            while self.told < len(self.asked):
                 self.tell_next()
         self.report("done")
         stopped: StoppedBy = "exhausted" if self.exhausted else "trials" if self.all_asked else "time"
@@ -208,7 +200,7 @@ class _Search:
 
     @property
     def all_asked(self) -> bool:
-        return self.limit is not None and len(self.candidates) >= self.limit
+        return self.limit is not None and len(self.asked) >= self.limit
 
     def has_room(self) -> bool:
         return not self.interrupted and self.executor.outstanding < self.executor.capacity
@@ -216,7 +208,7 @@ class _Search:
     def may_ask(self) -> bool:
         if self.exhausted or self.all_asked:
             return False
-        due = len(self.candidates) - self.lag  # the last trial to be told before the next is asked
+        due = len(self.asked) - self.lag  # the last trial to be told before the next is asked
         if due >= self.told and due not in self.outcomes:
             return False
         if self.stuck_at is not None and self.stuck_at not in self.outcomes:
@@ -224,7 +216,7 @@ class _Search:
         return self.seconds is None or self.elapsed_s < self.seconds
 
     def ask_next(self) -> None:
-        number = len(self.candidates)
+        number = len(self.asked)
         while self.told <= number - self.lag:
             self.tell_next()
         candidate = self.algorithm.ask(number)
@@ -237,52 +229,30 @@ class _Search:
         if candidate is None:
             self.exhausted = True
             return
-        same_as = self.note_asked(number, candidate)
-        self.journal.asked(self.phase, number, candidate, self.budget_of(candidate), same_as)
+        same_as = self.asked.add(candidate)
+        self.journal.asked(self.phase, number, candidate, self.asked.budget_of(candidate), same_as)
         self.report("asked")
         self.begin(number)
 
-    def budget_of(self, candidate: Candidate) -> Mapping[str, float]:
-        return self.budget if candidate.budget is None else candidate.budget
-
-    def note_asked(self, number: int, candidate: Candidate) -> int | None:
-        resumes = candidate.resumes
-        if resumes is not None and not 0 <= resumes < number:
-            raise ValueError(f"trial {number} cannot resume trial {resumes}")
-        self.candidates.append(candidate)
-        if not self.reuse:
-            return None
-        key = self.key_of(candidate.architecture)
-        if candidate.budget is not None and candidate.budget != self.budget:
-            key = (key, canonical_json(dict(candidate.budget)))
-        earlier = self.first.setdefault(key, number)
-        if earlier == number:
-            return None
-        self.same_as[number] = earlier
-        return earlier
-
-    def key_of(self, architecture: Architecture) -> Hashable:
-        """What is measured once; what its own price rules out stays apart from equals that may be cheaper."""
-        if self.identity is None:
-            return architecture
-        if self.price is not None and self.constraints:
-            try:
-                if self.breach(self.price(architecture)):
-                    return architecture
-            except Exception:  # its trial fails and says why
-                return architecture
-        return self.identity(architecture)
+    def rules_out(self, architecture: Architecture) -> bool:
+        """Whether its price breaks a constraint, or cannot be told: its trial fails and says why."""
+        if self.price is None or not self.constraints:
+            return False
+        try:
+            return bool(self.breach(self.price(architecture)))
+        except Exception:
+            return True
 
     def begin(self, number: int) -> None:
         """Make the trial's outcome known, now or by a job."""
-        earlier = self.same_as.get(number)
+        earlier = self.asked.same_as.get(number)
         if earlier is not None:
             if earlier in self.outcomes:
                 self.copy(earlier, number)
             else:
                 self.copies.setdefault(earlier, []).append(number)
             return
-        architecture = self.candidates[number].architecture
+        architecture = self.asked[number].architecture
         prices: Mapping[str, float] = {}
         if self.price is not None:
             try:
@@ -295,27 +265,7 @@ class _Search:
             self.ended(Result(number, "infeasible", prices, breach))
             return
         self.prices[number] = prices
-        self.executor.submit(self.job(number))
-
-    def job(self, number: int) -> Job:
-        """The job of a trial; where it resumes a trial that was never measured itself, it resumes the one that was."""
-        candidate = self.candidates[number]
-        resumes, first = self.resumed(candidate), number
-        earlier = resumes
-        while earlier is not None:
-            first, earlier = earlier, self.resumed(self.candidates[earlier])
-        return Job(number, candidate.architecture, self.budget_of(candidate), job_seed(self.seed, first), resumes)
-
-    def resumed(self, candidate: Candidate) -> int | None:
-        """The measured trial whose training a candidate goes on with; None: it begins from scratch.
-
-        The outcome of an equal architecture may have been taken over from one that is written otherwise (isomorphic
-        cells): its training is no beginning of this one.
-        """
-        if candidate.resumes is None:
-            return None
-        measured = self.same_as.get(candidate.resumes, candidate.resumes)
-        return measured if self.candidates[measured].architecture == candidate.architecture else None
+        self.executor.submit(self.asked.job(number))
 
     def breach(self, measurements: Mapping[str, float]) -> str:
         return "; ".join(filter(None, (constraint.breach(measurements) for constraint in self.constraints)))
@@ -335,7 +285,7 @@ class _Search:
             return replace(result, status="failed", reason="; ".join(filter(None, (result.reason, found))))
         if result.status == "stopped":  # its evaluator says why
             return result
-        budget = self.candidates[result.trial].budget
+        budget = self.asked[result.trial].budget
         if budget is not None and is_partial(budget):
             return replace(result, status="stopped", reason=part_of(budget))
         breach = self.breach(result.measurements)
@@ -351,13 +301,13 @@ class _Search:
             self.copy(number, copy)
 
     def note_outcome(self, result: Result) -> None:
-        candidate = self.candidates[result.trial]
+        candidate = self.asked[result.trial]
         self.outcomes[result.trial] = Trial(
             result.trial, candidate, result.status, dict(result.measurements), result.reason
         )
 
     def copy(self, earlier: int, number: int) -> None:
-        known, architecture = self.outcomes[earlier], self.candidates[number].architecture
+        known, architecture = self.outcomes[earlier], self.asked[number].architecture
         measurements = known.measurements
         if self.price is not None and architecture != known.architecture:  # equals need not cost the same
             try:
@@ -369,7 +319,7 @@ class _Search:
 
     def tell_next(self) -> None:
         trial = self.outcomes[self.told]
-        self.journal.told(self.phase, trial, self.same_as.get(trial.number))
+        self.journal.told(self.phase, trial, self.asked.same_as.get(trial.number))
         self.algorithm.tell(trial)
         self.told += 1
         self.report("told", trial)
@@ -384,30 +334,27 @@ class _Search:
             else:
                 if record.trial.number != self.told:
                     raise RunError(f"{self.journal.path} is damaged: trial {record.trial.number} is told out of order")
-                trial = replace(record.trial, candidate=self.candidates[self.told])
+                trial = replace(record.trial, candidate=self.asked[self.told])
                 self.outcomes[self.told] = trial
                 self.algorithm.tell(trial)
                 self.told += 1
-        for number in range(self.told, len(self.candidates)):
+        for number in range(self.told, len(self.asked)):
             if number in history.finished:
                 self.note_outcome(history.finished[number])
-        self.unfinished.extend(k for k in range(self.told, len(self.candidates)) if k not in self.outcomes)
-        if self.candidates:
+        self.unfinished.extend(k for k in range(self.told, len(self.asked)) if k not in self.outcomes)
+        if self.asked:
             self.report("resumed")
 
     def replay_asked(self, record: Asked) -> None:
-        number = len(self.candidates)
+        number = len(self.asked)
         candidate = self.algorithm.ask(number)
         found: object = None
         if candidate is not None:
-            same_as = self.note_asked(number, candidate)
-            found = (
-                number, candidate.architecture, candidate.parents, candidate.resumes, self.budget_of(candidate), same_as
-            )  # fmt: skip
+            same_as = self.asked.add(candidate)
+            budget = self.asked.budget_of(candidate)
+            found = (number, candidate.architecture, candidate.parents, candidate.resumes, budget, same_as)
         known = record.candidate
-        if found != (
-            record.trial, known.architecture, known.parents, known.resumes, record.budget, record.same_as
-        ):  # fmt: skip
+        if found != (record.trial, known.architecture, known.parents, known.resumes, record.budget, record.same_as):
             raise RunError(
                 f"{self.journal.path} cannot be resumed: trial {record.trial} of phase {self.phase!r} is asked "
                 "differently now than when the run began, so the code, the settings or the seed changed since. "
@@ -420,8 +367,8 @@ class _Search:
 
     def report(self, kind: EventKind, trial: Trial | None = None, result: Result | None = None) -> None:
         if self.on_event is not None:
-            same_as = None if trial is None else self.same_as.get(trial.number)
-            asked, ended = len(self.candidates), len(self.outcomes)
+            same_as = None if trial is None else self.asked.same_as.get(trial.number)
+            asked, ended = len(self.asked), len(self.outcomes)
             running = self.executor.outstanding
             seconds, details = (result.seconds, result.details) if result else (0.0, {})
             self.on_event(

@@ -17,7 +17,8 @@ from nasengine.execution import InProcess
 from nasengine.objectives import Constraint, best_first, parse_objectives
 from nasengine.records import Architecture, Candidate, Job, Result, Trial
 from nasengine.runs import JOURNAL_NAME, Header, Journal, canonical_records, read_journal, status
-from nasengine.search.loop import SearchEvent, SearchOutcome, job_seed, run_search
+from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
+from nasengine.search.proposals import job_seed
 
 OBJECTIVES = parse_objectives({"accuracy": "maximize"})
 
