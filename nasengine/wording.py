@@ -9,8 +9,8 @@ def number(value: float) -> str:
 
 
 def plural(amount: int, word: str) -> str:
-    """1 trial, 2 trials."""
-    return f"{amount} {word}" if amount == 1 else f"{amount} {word}s"
+    """1 trial, 2 trials, 5,000 trials."""
+    return f"{amount} {word}" if amount == 1 else f"{amount:,} {word}s"
 
 
 def compact(amount: float) -> str:

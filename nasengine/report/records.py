@@ -20,7 +20,7 @@ class Searched:
         about: how it searches: (what, words).
         ended: what ended it, or that it goes on, in words.
         trials: every one whose outcome is known, by number.
-        ranked: the completed ones, best first, each architecture once.
+        ranked: the completed ones, best first, each architecture once; while there is none, the stopped ones.
         asked: how many were begun; `reused` of them took the outcome of an equal earlier one.
         seconds: trial -> how long measuring it took; `ended_s` trial -> wall time of the phase when it ended.
         details: trial -> what its evaluator tells people (traceback, curve).

@@ -58,15 +58,21 @@ def best_blocks(
     tested = list(dict.fromkeys(name for figures in tests.values() for name in figures))
     paths = list(dict.fromkeys(path for trial in top for path in trial.architecture))
     differing = [path for path in paths if len({_option(trial, path) for trial in top}) > 1]
-    head = ["rank", "trial", *measured, *tested]
+    parts = not all(trial.completed for trial in top)
+    head = ["rank", "trial", *measured, *(["budget"] if parts else []), *tested]
     head += [names[path] for path in differing] if len(differing) <= MOST_COLUMNS else ["differs from the best in"]
     rows: list[list[Cell]] = []
     for rank, trial in enumerate(top, start=1):
         row: list[Cell] = [rank, trial.number, *(trial.measurements[name] for name in measured)]
+        row += [trial.reason or "whole"] if parts else []
         row += [tests[trial.number].get(name) for name in tested]
         rows.append([*row, *_choices(trial, top[0], differing, names)])
     what = f"the best {len(top)} of {plural(len(search.trials), 'trial')}" if len(top) > 1 else "the best trial"
     caption = f"{what[0].upper()}{what[1:]}, as measured by the search"
+    if len(top) > 1 and len(objectives) > 1:
+        caption += ", front by front, on each first those with most room around them"
+    if parts:
+        caption += "; none was measured under its whole budget yet"
     if tested:
         caption += "; test figures after retraining, mean ± standard deviation over seeds"
     if len(top) > 1:

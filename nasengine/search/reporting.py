@@ -116,9 +116,11 @@ def _state(run: Run) -> str:
 def _searched(run: Run, phase: SearchPhase) -> Searched:
     history = run.history_of(phase.name)
     trials = history.trials
+    ranked = best_first(trials, run.strategy.objectives)
     evaluator = phase.evaluator
     about = [
         ("algorithm", _component(phase.algorithm.type, phase.algorithm.settings)),
+        ("scheduler", "" if phase.scheduler is None else _component(phase.scheduler.type, phase.scheduler.settings)),
         ("measured by", "" if evaluator is None else evaluator.component.type),
         ("budget of a trial", "" if evaluator is None else budget_words(evaluator.budget)),
         ("budget of the search", budget_words(phase.budget)),
@@ -128,7 +130,7 @@ def _searched(run: Run, phase: SearchPhase) -> Searched:
         about=[(what, words) for what, words in about if words],
         ended=_ended(run, phase, history, len(trials)),
         trials=trials,
-        ranked=tuple(trial for trial in best_first(trials, run.strategy.objectives) if trial.completed),
+        ranked=tuple(trial for trial in ranked if trial.completed) or tuple(ranked),
         asked=len(history.asked),
         reused=sum(record.same_as is not None for record in history.asked),
         seconds={trial: result.seconds for trial, result in history.finished.items()},
