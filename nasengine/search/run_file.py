@@ -175,7 +175,13 @@ def environment(command: Sequence[str]) -> Environment:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "unknown"
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Environment(shlex.join(command), began, git_commit(Path.cwd()), versions)
+    return Environment(shlex.join(_by_name(command)), began, git_commit(Path.cwd()), versions)
+
+
+def _by_name(command: Sequence[str]) -> list[str]:
+    """Our own command without the folder that it is installed in, which others have not."""
+    program, *arguments = command
+    return [Path(program).name if Path(program).name == "nasengine" else program, *arguments]
 
 
 def git_commit(folder: Path) -> str:

@@ -14,6 +14,7 @@ from nasengine.report import Figure
 from nasengine.report.run_page import run_page
 from nasengine.runs import Asked
 from nasengine.search.reporting import record_of, report
+from nasengine.search.run_file import environment
 from nasengine.space import space_from_mapping
 from tests.report.written import separable, space_of, write_run
 
@@ -156,6 +157,16 @@ def test_stopped_trials_are_drawn_apart_and_not_ranked(tmp_path):
     assert all(trial.completed for trial in record_of(run).searches[0].ranked)
 
 
+def test_while_nothing_is_measured_whole_the_best_of_what_was_stopped_is_shown_as_such(tmp_path):
+    def measure(number, architecture):
+        return "stopped", separable(number, architecture)[1], "3 of 27 epochs", {}
+
+    text = own_text(write_run(tmp_path / "run", 30, measure))
+    assert "none was measured under its whole budget yet" in text
+    assert "<td>3 of 27 epochs</td>" in text
+    assert "The best architecture" in text
+
+
 def test_every_search_phase_has_its_own_sections(tmp_path):
     titles = list(sections(write_run(tmp_path / "run", 30, phases=("first", "second"))))
     assert "Progress of first" in titles
@@ -267,3 +278,8 @@ def test_a_run_without_plotly_is_as_good_and_a_note_says_what_is_missing(tmp_pat
     assert not (tmp_path / "run" / "report.html").exists()
     monkeypatch.undo()
     assert leave_report(run, notes.append) == tmp_path / "run" / "report.html"
+
+
+def test_the_command_is_named_without_the_folder_that_it_is_installed_in():
+    assert environment(["/opt/bin/nasengine", "search", "a b"]).command == "nasengine search 'a b'"
+    assert environment(["/home/me/bench.py"]).command == "/home/me/bench.py"
