@@ -91,12 +91,12 @@ class RayCluster:
         return len(self._waiting) + len(self._suspects) + self._running + len(self._arrived)
 
     def submit(self, job: Job) -> None:
+        if self._session is None:  # now, so that the capacity is that of the cluster before a result is waited for
+            self._open()
         self._waiting.append(job)
 
     def results(self) -> Iterator[Result]:
         while self.outstanding:
-            if self._session is None:
-                self._open()
             # A call made of what little is there while more is on its way would be a small one.
             if not self._arrived or len(self._waiting) >= self._worth_a_call():
                 self._place()

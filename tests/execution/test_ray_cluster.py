@@ -129,8 +129,9 @@ def test_where_no_worker_finds_room_the_error_says_what_is_asked_and_what_is_the
 def test_as_many_workers_as_fit_are_asked_for_where_no_number_is_given(ray_machines: Any) -> None:
     with RayCluster(scripted_evaluator.make, workers=0, threads=2) as cluster:
         cluster.submit(job(0))
+        assert cluster.capacity == 3  # three nodes of two CPUs: known before anything is waited for
         assert next(cluster.results()).status == "completed"
-        assert cluster.capacity >= 3  # three nodes of two CPUs
+        assert cluster.capacity >= 3
 
 
 class Gpu:
