@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nasengine.cli.checking import surely
 from nasengine.cli.console import complain, emit, is_terminal, say, show_table
 from nasengine.cli.guard import INTERRUPTED, guarded
 from nasengine.cli.options import Json, Plugins, Settings, load_plugin_modules
@@ -67,6 +68,7 @@ def compare(
 
         comparison = nas.compare_runs(what, objectives=names, out=out, targets=targets)
     else:
+        check_strategies(what)
         import nasengine as nas
 
         folder = out or RUNS / f"compare-{Path(table).stem}"
@@ -92,6 +94,26 @@ def compare(
             raise typer.Exit(INTERRUPTED) from None
         out = folder
     show(comparison, out, as_json=as_json)
+
+
+def check_strategies(what: list[str]) -> None:
+    """Whether what stands on the command line may be strategies.
+
+    Raises:
+        InputError: one is a space, a table or a run.
+    """
+    from nasengine.space import shipped
+
+    problems = []
+    for word in what:
+        if (Path(word) / "run.yaml").is_file():
+            problems.append(Problem(f"{word} is a run, not a strategy", expected="expected runs without --table"))
+        elif surely(word) == "space":
+            problems.append(Problem(f"{word} is a space, not a strategy", expected=f"expected --space {word}"))
+        elif word.endswith(".csv") or (word in shipped("search_spaces/tables") and surely(word) is None):
+            problems.append(Problem(f"{word} is a table, not a strategy", expected=f"expected --table {word}"))
+    if problems:
+        raise InputError(problems)
 
 
 def check_runs(what: list[str], flags: list[str]) -> None:

@@ -10,6 +10,7 @@ import typer
 from nasengine.cli.console import emit, say
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, RunFolder, load_plugin_modules
+from nasengine.wording import compact
 
 
 @guarded
@@ -34,6 +35,6 @@ def report(
     if as_json:
         emit({"file": str(path), "bytes": path.stat().st_size})
     else:
-        say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser")
+        say(f"{path}: {compact(path.stat().st_size)}B, opens in any browser")
     if show:
         typer.launch(path.resolve().as_uri())

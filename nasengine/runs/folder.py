@@ -44,7 +44,9 @@ def create_run_folder(
         except OSError as error:
             raise InputError(Problem(f"the run folder {path} cannot be made: {error.strerror}")) from error
         if taken:
-            advice = f"expected a new folder; to go on with that run: {shlex.join(['nasengine', 'resume', str(path)])}"
+            advice = "expected a new folder"
+            if (path / "run.yaml").is_file():
+                advice += f"; to go on with that run: {shlex.join(['nasengine', 'resume', str(path)])}"
             raise InputError(Problem(f"the run folder {path} is not empty", expected=advice))
         return path
     stem = f"{_plain(space)}-{_plain(strategy)}"

@@ -40,6 +40,7 @@ from nasengine.search.tabled import known_by, load_for, with_table
 from nasengine.space import SearchSpace, load_space
 
 TRIALS, SEEDS = 300, 20
+SUMMARY = "compare.json"
 OnSearched = Callable[[str, int, int, int], None]  # strategy, seed, searches done, searches in all
 
 
@@ -98,7 +99,7 @@ def compare(
         on_searched: called after each search.
 
     Raises:
-        InputError: arguments that do not fit, or `out` holds another comparison.
+        InputError: arguments that do not fit, or `out` holds another comparison or something else.
         RunError: a search could not be done.
         KeyboardInterrupt: after Ctrl-C; the same call goes on.
     """
@@ -106,6 +107,7 @@ def compare(
     plugins, overrides = tuple(plugins), tuple(set)
     load_plugins(plugins)
     _check_numbers(seeds=seeds, trials=trials, lag=lag, workers=workers)
+    check_out(Path(out))
     loaded = _load(strategies)
     found_space = space_of(table, space)
     data_folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
@@ -147,8 +149,11 @@ def compare_runs(
         targets: values that are to be reached.
 
     Raises:
-        InputError: runs of different spaces or without a common objective, or a folder that is no run.
+        InputError: runs of different spaces or without a common objective, a folder that is no run, or `out` holds
+            something else than a comparison.
     """
+    if out is not None:
+        check_out(Path(out))
     opened = [run if isinstance(run, Run) else Run(run) for run in runs]
     entries = [Entry(run.settings, run.folder, str(run.folder)) for run in opened]
     if len({entry.folder.resolve() for entry in entries}) < len(entries):
@@ -224,6 +229,22 @@ def check_same(entry: Entry) -> None:
         )
 
 
+def check_out(folder: Path) -> None:
+    """Whether a comparison may be written into a folder: a new or an empty one, or one that holds a comparison.
+
+    Raises:
+        InputError: it holds something else, or is none.
+    """
+    if not folder.exists():
+        return
+    expected = "expected a new or an empty folder, or one of an earlier comparison"
+    if not folder.is_dir():
+        raise InputError(Problem(f"{folder} is no folder", expected=expected))
+    ours = (folder / SUMMARY).is_file() or any(folder.glob(f"*/seed-*/{NAME}"))
+    if not ours and any(folder.iterdir()):
+        raise InputError(Problem(f"{folder} holds something else than a comparison", expected=expected))
+
+
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write compare.json, curves.csv and compare.html.
 
@@ -231,7 +252,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         InputError: plotly, which draws the page, is not installed; the other two are written.
     """
     content = json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(folder / "compare.json", content + "\n")
+    write_atomically(folder / SUMMARY, content + "\n")
     write_atomically(folder / "curves.csv", curves_csv(comparison))
     write_atomically(folder / "compare.html", comparison_page(comparison).html())
 

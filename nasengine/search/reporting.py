@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nasengine.costs import costs
-from nasengine.errors import BuildError, InputError
+from nasengine.errors import BuildError, InputError, Problem
 from nasengine.objectives import best_first
 from nasengine.records import Architecture, Trial
 from nasengine.report.records import RunRecord, Searched, Trained, Winner
@@ -44,10 +44,13 @@ def report(run: Run | str | Path, to: str | Path | None = None) -> Path:
 
     Raises:
         RunError: the folder is no run.
-        InputError: plotly, which draws the charts, is not installed; or the run needs a plug-in that is missing.
+        InputError: plotly, which draws the charts, is not installed; the run needs a plug-in that is missing; or `to`
+            is a folder.
     """
     run = run if isinstance(run, Run) else Run(run)
     path = Path(to) if to is not None else run.folder / REPORT
+    if path.is_dir():
+        raise InputError(Problem(f"{path} is a folder", expected=f"expected a file to write, such as {path / REPORT}"))
     write_atomically(path, run_page(record_of(run)).html())
     return path
 

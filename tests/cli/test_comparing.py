@@ -53,6 +53,8 @@ def test_runs_are_compared_by_their_folders(nasengine, tmp_path):
         (("random_search", *QUICK, "--objectives", "acuracy"), "did you mean 'accuracy'"),
         (("random_search", *QUICK, "--reach", "soon"), "--reach is 'soon'"),
         (("random_search", *QUICK, "--set", "search.population=5"), "'population' is no setting of this search phase"),
+        (("pooling_resnet20", "random_search", *QUICK), "expected --space pooling_resnet20"),
+        (("pooling36", "--table", "random_search"), "expected --table pooling36"),
         (("random_search", *QUICK, "--space", "quickstart"), "is of the space pooling_resnet20, not of quickstart"),
     ],
 )
@@ -63,3 +65,13 @@ def test_bad_input_is_one_clear_error(nasengine, tmp_path, monkeypatch, argument
     assert message in ended.stderr
     assert "Traceback" not in ended.output
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_comparison_is_never_written_among_other_things(nasengine, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for out in ("mine", "mine/notes.txt"):
+        ended = nasengine("compare", "random_search", *QUICK, "--out", tmp_path / out)
+        assert ended.exit_code == BAD_INPUT
+        assert "expected a new or an empty folder, or one of an earlier comparison" in ended.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]

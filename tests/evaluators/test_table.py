@@ -306,7 +306,8 @@ def test_a_code_of_another_length_or_with_another_part_is_shown(tmp_path):
 
 def test_a_table_of_another_space_says_so(tmp_path):
     found = problems(described(tmp_path, DESCRIPTION + "space: plain\n"), CONDITIONAL)
-    assert any("the table is of the space plain, not of conditional" in problem for problem in found)
+    assert len(found) == 1
+    assert "the table is of the space plain, not of conditional" in found[0]
 
 
 def test_tables_are_found_by_path_or_by_name():

@@ -30,6 +30,10 @@ def test_a_named_folder_must_be_new_or_empty(tmp_path: Path) -> None:
     assert create_run_folder("a", "b", folder=folder) == folder
     assert create_run_folder("a", "b", folder=folder) == folder
     (folder / "journal.jsonl").touch()
+    with pytest.raises(InputError, match="is not empty") as raised:
+        create_run_folder("a", "b", folder=folder)
+    assert "nasengine resume" not in str(raised.value), "it holds no run to go on with"
+    (folder / "run.yaml").touch()
     with pytest.raises(InputError, match="nasengine resume"):
         create_run_folder("a", "b", folder=folder)
 

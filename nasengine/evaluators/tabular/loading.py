@@ -177,7 +177,8 @@ def _load(described: _Described, space: SearchSpace, versions: tuple[tuple[str, 
     description = described.description
     first, *joined = (read_csv(Path(file)) for file, _, _ in versions)
     lines = {file.file: file.lines for file in (first, *joined)}
-    problems = Problems({**lines, str(description.file): description.lines or lines.get(str(description.file), ())})
+    texts = {**lines, str(description.file): description.lines or lines.get(str(description.file), ())}
+    problems = Problems(texts)
     marks = description.marks
     columns = join_columns(first, tuple(zip(description.joins, joined, strict=True)), marks, problems)
     problems.check()
@@ -191,6 +192,7 @@ def _load(described: _Described, space: SearchSpace, versions: tuple[tuple[str, 
 
     values, report = numbers(description.measurements, "measurements"), numbers(description.report, "report")
     if problems and description.space not in (None, space.name):
+        problems = Problems(texts)  # all others follow from this one
         mark = marks.get("space") or Mark(str(description.file), 1, 1)
         problems.add(f"the table is of the space {description.space}, not of {space.name}", mark)
     problems.check()

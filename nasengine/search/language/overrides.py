@@ -130,7 +130,7 @@ def _full_path(content: YamlMapping, kind: str, rest: list[str], mark: Mark, rea
         choices = " or ".join(f"{kind}.{owner}.{key}" for owner in owners)
         reader.note(mark, f"{key!r} is an argument of both {' and '.join(owners)}", f"expected {choices}")
         return None
-    known = (*own, *itertools.chain(*inner.values()))
+    known = tuple(dict.fromkeys((*own, *itertools.chain(*inner.values()))))
     reader.note(
         mark, f"{key!r} is no setting of this {kind} phase", f"expected {one_of(known, 30)}{nearest(key, known)}"
     )
