@@ -10,6 +10,15 @@ from nasengine.execution.ray_session import RaySession
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
 
+@pytest.fixture(autouse=True)
+def process_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests may have had this process join a cluster that they share."""
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+
+
 def test_a_ray_that_is_slow_to_come_up_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
