@@ -129,6 +129,9 @@ def kind_of(file: str) -> Kind:
     if file in shipped("search_spaces/tables") and file not in shipped("search_spaces"):
         return "table"
     path = find_file(file, "search_spaces")
+    if path.suffix == ".csv" and path.is_file():
+        expected = "expected the description of it, a YAML file that names the space of its rows"
+        raise InputError(Problem(f"{file} holds the rows of a table, which are no YAML", expected=expected))
     documents = parse_yaml(read_text(path), str(path)).documents
     keys = {key for document in documents if isinstance(document, YamlMapping) for key in document.entries}
     if keys & {"network", "proxy"}:

@@ -165,6 +165,7 @@ def show(comparison: Any, out: Path | None, *, as_json: bool) -> None:
         summary_rows,
         volume_rows,
     )
+    from nasengine.report.page import can_draw
 
     if as_json:
         emit({**comparison.to_json(), "folder": None if out is None else str(out)})
@@ -190,4 +191,7 @@ def show(comparison: Any, out: Path | None, *, as_json: bool) -> None:
             show_table(*pair_rows(comparison, pairs))
     if out is not None:
         say()
-        say(f"curves to look at: {out / 'compare.html'}")
+        if can_draw():
+            say(f"curves to look at: {out / 'compare.html'}")
+        else:
+            say(f"curves: {out / 'curves.csv'}; for a page with charts: pip install 'nasengine[report]', then again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ import typer
 from nasengine.cli.console import count, emit, option, say, show_table
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, Plugins, SpaceName, load_plugin_modules, read_options
-from nasengine.errors import InputError, Problem
+from nasengine.errors import InputError, Problem, nearest
 from nasengine.search.figures import number
 
 OPTIONS_SHOWN = 8
@@ -63,6 +63,9 @@ def describe(
         if found_type is not None:
             describe_type(space, *found_type, as_json=as_json)
             return
+        near = nearest(space, [*shipped("search_spaces"), *all_types()])
+        if near and not space.endswith((".yaml", ".yml")):
+            raise InputError(Problem(f"there is no space and no type {space!r}", expected=near.removeprefix("; ")))
     found = load_space(space)
     facts = space_facts(found)
     if as_json:
@@ -204,6 +207,19 @@ def read_architecture(space: Any, text: str) -> Any:
     return space.architecture(read_options(text, also=known))
 
 
+def tables_of_types() -> Mapping[str, Mapping[str, Callable[..., object]]]:
+    """Kind -> name -> type, of everything that a space or a strategy may name."""
+    from nasengine.networks import NETWORK_TYPES
+    from nasengine.search.language.tables import built_tables
+
+    return {"network": NETWORK_TYPES, **built_tables()}
+
+
+def all_types() -> list[str]:
+    """The names of all of them."""
+    return [name for table in tables_of_types().values() for name in table]
+
+
 def find_type(name: str, plugins: Iterable[str]) -> tuple[Callable[..., object], frozenset[str]] | None:
     """What a type's name means: an entry of a table, `module:Class`, or a class of one of the plug-ins; and those of
     its arguments that nobody writes, since the engine hands them to it.
@@ -212,13 +228,9 @@ def find_type(name: str, plugins: Iterable[str]) -> tuple[Callable[..., object],
         InputError: `module:Class` that is not allowed, or not there.
     """
     from nasengine.build.types import look_up_type
-    from nasengine.networks import NETWORK_TYPES
     from nasengine.search.language.components import HANDED
-    from nasengine.search.language.forms import Tables
-    from nasengine.search.language.tables import built_tables
 
-    tables: Tables = {"network": NETWORK_TYPES, **built_tables()}
-    for kind, table in tables.items():
+    for kind, table in tables_of_types().items():
         if name in table:
             return table[name], HANDED.get(kind, frozenset())
     if ":" in name and "/" not in name:

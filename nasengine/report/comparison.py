@@ -259,7 +259,7 @@ def _standing(name: str, curves: Curves) -> list[Cell]:
 def _target(entry: Reach) -> str:
     if entry.share is None:
         return f"to {number(entry.target)}"
-    share = f"{100 * entry.share:.2g} %"
+    share = f"{float(f'{100 * entry.share:.2g}'):g} %"  # 100 %, not 1e+02 %
     return f"very best ({share})" if entry.target == 0 else f"best {share}"
 
 

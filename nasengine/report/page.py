@@ -10,6 +10,7 @@ import base64
 import hashlib
 import importlib
 import importlib.resources
+import importlib.util
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +76,11 @@ class Page:
             + "".join(f"<script>{script}</script>\n" for script in scripts)
             + "</body>\n</html>\n"
         )
+
+
+def can_draw() -> bool:
+    """Whether plotly is installed, so that a page may have figures."""
+    return importlib.util.find_spec("plotly") is not None
 
 
 def plotly_script() -> str:

@@ -28,6 +28,7 @@ from nasengine.objectives import Objective
 from nasengine.records import canonical_json
 from nasengine.report.comparison import comparison_page
 from nasengine.report.judging import Comparison, Known, Searched, judge
+from nasengine.report.page import can_draw
 from nasengine.runs import JOURNAL_NAME, read_journal, write_atomically
 from nasengine.search.language.settings import SearchPhase, Strategy
 from nasengine.search.language.strategy import load_strategy
@@ -40,7 +41,7 @@ from nasengine.search.tabled import known_by, load_for, with_table
 from nasengine.space import SearchSpace, load_space
 
 TRIALS, SEEDS = 300, 20
-SUMMARY = "compare.json"
+SUMMARY, PAGE = "compare.json", "compare.html"
 OnSearched = Callable[[str, int, int, int], None]  # strategy, seed, searches done, searches in all
 
 
@@ -90,7 +91,8 @@ def compare(
         lag: in place of the strategies' own; 1 lets every trial know all before it.
         objectives: measurements of the table, in place of the strategies' own; the first is what incumbents are chosen
             by.
-        out: the folder that everything is written to; with an unfinished comparison in it, that goes on.
+        out: the folder that everything is written to (compare.html only where plotly is installed); with an unfinished
+            comparison in it, that goes on.
         set: settings of the strategies to change, "search.population=50"; "NAME:search.population=50" of one of them.
         workers: processes that search at once.
         targets: regrets; without them those of the best 10 %, 1 % and 0.1 % of the table.
@@ -160,6 +162,11 @@ def compare_runs(
         raise InputError("a run is named twice: expected each once")
     first = entries[0].settings.space
     problems = [
+        Problem(f"{entry.shown} has no trial that ended", expected="expected runs whose search has begun")
+        for entry, run in zip(entries, opened, strict=True)
+        if not run.history_of(entry.phase).trials
+    ]
+    problems += [
         Problem(f"{entry.shown} searches {entry.settings.space.name}, another space than {entries[0].shown}")
         for entry in entries
         if entry.settings.space != first
@@ -246,15 +253,14 @@ def check_out(folder: Path) -> None:
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Write compare.json, curves.csv and compare.html.
-
-    Raises:
-        InputError: plotly, which draws the page, is not installed; the other two are written.
-    """
+    """Write compare.json, curves.csv and, where plotly is installed, compare.html."""
     content = json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / SUMMARY, content + "\n")
     write_atomically(folder / "curves.csv", curves_csv(comparison))
-    write_atomically(folder / "compare.html", comparison_page(comparison).html())
+    if can_draw():
+        write_atomically(folder / PAGE, comparison_page(comparison).html())
+    else:
+        (folder / PAGE).unlink(missing_ok=True)  # an earlier one would show another comparison
 
 
 def curves_csv(comparison: Comparison) -> str:

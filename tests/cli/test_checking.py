@@ -146,3 +146,10 @@ def test_a_table_is_checked_with_every_row(nasengine, tmp_path) -> None:
     result = nasengine("check", table)
     assert "did you mean 'measurements'?" in result.stderr
     assert f"{table}: 2 problems" in result.stderr
+
+
+def test_the_rows_of_a_table_are_no_space(nasengine, tmp_path):
+    (tmp_path / "rows.csv").write_text("network.width,accuracy\n8,0.9\n")
+    ended = nasengine("check", tmp_path / "rows.csv")
+    assert ended.exit_code == 2
+    assert "holds the rows of a table" in ended.stdout + ended.stderr

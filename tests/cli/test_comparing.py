@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
 
 import pytest
 
@@ -75,3 +77,26 @@ def test_a_comparison_is_never_written_among_other_things(nasengine, tmp_path):
         assert ended.exit_code == BAD_INPUT
         assert "expected a new or an empty folder, or one of an earlier comparison" in ended.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_without_plotly_the_comparison_is_told_all_the_same(nasengine, tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "plotly" else found(name, *rest)
+    )
+    ended = nasengine("compare", "random_search", *QUICK, "--out", tmp_path / "out")
+    assert ended.exit_code == 0, ended.output
+    assert "very best (2.8 %)" in ended.stdout
+    assert "pip install 'nasengine[report]'" in ended.stdout
+    assert (tmp_path / "out" / "curves.csv").is_file()
+    assert not (tmp_path / "out" / "compare.html").exists()
+
+
+def test_a_run_without_trials_does_not_blank_out_the_others(nasengine, tmp_path):
+    nasengine("compare", "random_search", *QUICK, "--out", tmp_path / "out")
+    begun = tmp_path / "out" / "random_search" / "seed-0"
+    (tmp_path / "empty").mkdir()
+    shutil.copy(begun / "run.yaml", tmp_path / "empty")
+    ended = nasengine("compare", begun, tmp_path / "empty")
+    assert ended.exit_code == BAD_INPUT
+    assert "empty has no trial that ended" in ended.stderr

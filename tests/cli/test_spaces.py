@@ -174,3 +174,9 @@ def test_numbers_are_written_for_people() -> None:
     assert [count(7_077_888), count(191_800 * 10**24)] == ["7,077,888", "1.918e+29"]
     assert [duration(4.21), duration(185), duration(7800)] == ["4.2 s", "3 min 05 s", "2 h 10 min"]
     assert option((True, None, "a", (1, 2))) == "[true, none, a, [1, 2]]"
+
+
+def test_describe_names_the_nearest_type_too(nasengine):
+    ended = nasengine("describe", "regularized_evolutin")
+    assert ended.exit_code == 2
+    assert "did you mean 'regularized_evolution'?" in ended.stderr
