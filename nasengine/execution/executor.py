@@ -7,6 +7,7 @@ traceback. What goes wrong in making the evaluator is everybody's problem and is
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
@@ -185,4 +186,15 @@ def _checked(result: Result, seconds: float) -> Result:
         if not math.isfinite(number):
             return replace(result, status="failed", measurements={}, reason=f"{name} is {number}", seconds=seconds)
         plain[name] = number
-    return Result(result.trial, result.status, plain, result.reason, seconds, result.details)
+    return Result(result.trial, result.status, plain, result.reason, seconds, _plain_details(result.details))
+
+
+def _plain_details(details: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Details as JSON can hold them: what is no number, as NaN, and what JSON does not know become words."""
+    if not details:
+        return details
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(details, default=str), parse_constant=str)
+    except (TypeError, ValueError, RecursionError) as error:  # a key that is no word, or something that holds itself
+        return {"details": f"cannot be kept: {error}"}
+    return plain

@@ -9,7 +9,7 @@ import pytest
 
 from nasengine.errors import InputError, RunError
 from nasengine.execution import EXECUTORS, Executor
-from nasengine.records import Architecture, Job, Result
+from nasengine.records import Architecture, Job, Result, canonical_json
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "execution"))  # worker processes inherit the path
 
@@ -106,8 +106,12 @@ def test_measurements_are_plain_numbers(opened: Open) -> None:
     assert type(result.measurements["accuracy"]) is float
 
 
-def test_details_that_are_not_json_end_no_trial(opened: Open) -> None:
-    assert run(opened(scripted_evaluator.make), [job(0, "details")])[0].status == "completed"
+def test_details_that_are_not_json_end_no_trial_and_can_be_kept_in_a_journal(opened: Open) -> None:
+    results = run(opened(scripted_evaluator.make), [job(0, "details"), job(1, "details_of_itself")])
+    assert {result.status for result in results.values()} == {"completed"}
+    assert results[0].details == {"path": "x", "curve": [1, 2], "loss": "NaN", "seen": "{3}"}
+    assert results[1].details == {"details": "cannot be kept: Circular reference detected"}
+    assert canonical_json(results[0].to_json())
 
 
 def test_an_evaluator_made_wrongly_by_a_person_is_bad_input(opened: Open) -> None:

@@ -70,7 +70,12 @@ class Scripted:
             case "forgets":
                 measurements = {"loss": 0.1}
             case "details":
-                return Result(job.trial, "completed", measurements, details={"path": Path("x"), "curve": (1, 2)})
+                details = {"path": Path("x"), "curve": (1, 2), "loss": float("nan"), "seen": {3}}
+                return Result(job.trial, "completed", measurements, details=details)
+            case "details_of_itself":
+                itself: dict[str, object] = {}
+                itself["itself"] = itself
+                return Result(job.trial, "completed", measurements, details=itself)
         return Result(job.trial, "completed", measurements)
 
 
