@@ -14,6 +14,7 @@ from nasengine.report.importance import FEWEST, MOST, Importance, importance
 from nasengine.report.labels import option_text
 from nasengine.report.records import Searched
 from nasengine.space import SearchSpace
+from nasengine.wording import plural
 
 LEAST_PREDICTED = 0.05  # R² on architectures left out, below which importances would be stories about noise
 MOST_BARS, MOST_OPTIONS = 25, 12
@@ -37,7 +38,10 @@ def importance_blocks(
     completed = [completed[i] for i in thinned(len(completed), most=4 * MOST)]
     different = list({trial.architecture: trial for trial in completed}.values())
     if len(different) < FEWEST or len(space.decisions) < 2:
-        what = f"{len(different)} different architectures have completed; importances need at least {FEWEST}."
+        have = (
+            f"{plural(len(different), 'different architecture')} {'has' if len(different) == 1 else 'have'} completed"
+        )
+        what = f"{have}; importances need at least {FEWEST}."
         return [Text(what if len(space.decisions) > 1 else "The space has a single choice: see the trials themselves.")]
     chosen = [different[i] for i in np.linspace(0, len(different) - 1, min(len(different), MOST)).round().astype(int)]
     codes = space.encode_many(trial.architecture for trial in chosen)

@@ -73,7 +73,7 @@ def _trials(
     at = completed[int(steps[-1])].number
     return Figure(
         data,
-        {"xaxis": axis("trial"), "yaxis": objective_axis(objective)},
+        {"xaxis": axis("trial") | ({"dtick": 1} if last < 10 else {}), "yaxis": objective_axis(objective)},
         f"Every completed trial by {objective.name}, and the best so far." + thinned_note(len(drawn), len(completed)),
         f"{objective.name} against trial number: the best, {number(best[-1])}, was found at trial {at}; the first "
         f"trial had {number(values[0])}, the median is {number(float(np.median(values)))}.",

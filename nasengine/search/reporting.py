@@ -15,7 +15,7 @@ from nasengine.records import Architecture, Trial
 from nasengine.report.records import RunRecord, Searched, Trained, Winner
 from nasengine.report.run_page import run_page
 from nasengine.runs import JOURNAL_NAME, History, lock_holder, write_atomically
-from nasengine.search.language.settings import Budget, RetrainPhase, SearchPhase
+from nasengine.search.language.settings import Budget, Component, RetrainPhase, SearchPhase
 from nasengine.search.retrained import RESULTS, Retrained, spreads
 from nasengine.search.run_file import NAME, RunSettings, to_yaml
 from nasengine.search.run_view import Run
@@ -124,7 +124,7 @@ def _searched(run: Run, phase: SearchPhase) -> Searched:
     about = [
         ("algorithm", _component(phase.algorithm.type, phase.algorithm.settings)),
         ("scheduler", "" if phase.scheduler is None else _component(phase.scheduler.type, phase.scheduler.settings)),
-        ("measured by", "" if evaluator is None else evaluator.component.type),
+        ("measured by", "" if evaluator is None else _measured_by(evaluator.component)),
         ("budget of a trial", "" if evaluator is None else budget_words(evaluator.budget)),
         ("budget of the search", budget_words(phase.budget)),
     ]
@@ -141,6 +141,12 @@ def _searched(run: Run, phase: SearchPhase) -> Searched:
         details={trial: result.details for trial, result in history.finished.items() if result.details},
         elapsed_s=history.elapsed_s,
     )
+
+
+def _measured_by(component: Component) -> str:
+    """The type of an evaluator, of a table with its file."""
+    file = component.settings.get("file")
+    return f"{component.type} {file}" if isinstance(file, str) else component.type
 
 
 def _component(name: str, settings: Mapping[str, Any]) -> str:

@@ -283,3 +283,8 @@ def test_a_run_without_plotly_is_as_good_and_a_note_says_what_is_missing(tmp_pat
 def test_the_command_is_named_without_the_folder_that_it_is_installed_in():
     assert environment(["/opt/bin/nasengine", "search", "a b"]).command == "nasengine search 'a b'"
     assert environment(["/home/me/bench.py"]).command == "/home/me/bench.py"
+
+
+def test_a_page_on_few_trials_counts_them_in_words(tmp_path):
+    text = own_text(write_run(tmp_path / "run", 1))
+    assert "1 different architecture has completed; importances need at least 20." in text
