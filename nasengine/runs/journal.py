@@ -140,7 +140,7 @@ class Journal:
     def _write(self, line: str) -> None:
         self._stale = True
         try:
-            self._file.write(line.encode())
+            self._file.write(line.encode(errors="backslashreplace"))  # of half a character: JSON reads it back
             self._file.flush()
             if time.monotonic() - self._synced >= SYNC_EVERY_S:
                 self._sync()

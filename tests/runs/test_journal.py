@@ -72,6 +72,14 @@ def test_a_record_is_on_the_file_as_soon_as_it_is_written(tmp_path: Path) -> Non
         assert len(journal.history("search").asked) == 3
 
 
+def test_a_reason_that_is_no_text_is_kept(tmp_path: Path) -> None:
+    reason = "no file caf\udce9"  # as Python reads a name that is not in UTF-8
+    with Journal(tmp_path, HEADER) as journal:
+        journal.asked("search", 0, candidate(0), {})
+        journal.finished("search", Result(0, "failed", reason=reason), 1.0)
+    assert read_journal(tmp_path).history("search").finished[0].reason == reason
+
+
 def test_a_journal_cut_anywhere_opens_as_far_as_its_lines_are_whole(run: Path) -> None:
     path = run / JOURNAL_NAME
     whole = path.read_bytes()
