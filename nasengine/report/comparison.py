@@ -15,6 +15,7 @@ from nasengine.wording import number
 DASHES = ("solid", "dash", "dot")  # a second and a third round through the colours
 FEW_PAIRS = 3  # more of them are shown as a matrix, their list folded
 CHANCE = 0.05
+FAR = 5.0  # an interval that reaches so many times lower than all means is cut off
 
 
 def comparison_page(comparison: Comparison) -> Page:
@@ -108,9 +109,15 @@ def pair_rows(comparison: Comparison, pairs: Sequence[Pair]) -> tuple[list[str],
     return head, rows
 
 
+def in_parts(comparison: Comparison) -> bool:
+    """Whether some trials were measured under parts of the budget, so that curves count whole evaluations."""
+    return any(len(judged.merit.mean) < judged.trials for judged in comparison.strategies)
+
+
 def _merit_blocks(comparison: Comparison) -> list[Block]:
     curves = {judged.strategy: judged.merit for judged in comparison.strategies}
-    blocks: list[Block] = [_figure(curves, comparison.merit, logarithmic=comparison.falling)]
+    parts = in_parts(comparison)
+    blocks: list[Block] = [_figure(curves, comparison.merit, logarithmic=comparison.falling, parts=parts)]
     blocks.append(Table(*summary_rows(comparison), HOW_MEANS_ARE_READ))
     head, rows = reach_rows(comparison)
     return [*blocks, Table(head, rows, f"How soon. {how_reach_is_read(comparison)}")] if rows else blocks
@@ -119,7 +126,7 @@ def _merit_blocks(comparison: Comparison) -> list[Block]:
 def _volume_blocks(comparison: Comparison) -> list[Block]:
     curves = {judged.strategy: judged.volume for judged in comparison.strategies if judged.volume is not None}
     return [
-        _figure(curves, "hypervolume", logarithmic=False),
+        _figure(curves, "hypervolume", logarithmic=False, parts=in_parts(comparison)),
         Table(*volume_rows(comparison), HOW_MEANS_ARE_READ),
     ]
 
@@ -166,7 +173,7 @@ def _matrix(pairs: Sequence[Pair], what: str) -> Table:
     return Table(["", *(str(place) for place in range(1, len(names) + 1))], rows, caption)
 
 
-def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Figure:
+def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool, parts: bool) -> Figure:
     """Mean curves with their bands; on a logarithmic axis (with a line for 0) where nothing is below 0."""
     drawn = [value for curve in curves.values() for value in (*curve.mean, *curve.low) if value is not None]
     floor = _floor(curves) if logarithmic and min(drawn, default=-1) >= 0 else None
@@ -174,6 +181,7 @@ def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Fi
     def placed(values: Sequence[float | None]) -> list[float | None]:
         return [floor if floor is not None and value is not None and value < floor else value for value in values]
 
+    unit = "whole evaluation" if parts else "trial"
     traces: list[dict[str, Any]] = []
     for place, (name, curve) in enumerate(curves.items()):
         colour = f"@{SERIES[place % len(SERIES)]}"
@@ -203,7 +211,7 @@ def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Fi
             },
         ]
     layout = {
-        "xaxis": {"title": {"text": "trials"}},
+        "xaxis": {"title": {"text": f"{unit}s"}},
         "yaxis": {"title": {"text": escaped(what)}, **({} if floor is None else _axis_from(floor, curves))},
         "hovermode": "x unified",
     }
@@ -212,7 +220,9 @@ def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Fi
         for name, curve in curves.items()
         if curve.mean and curve.mean[-1] is not None
     )
-    caption = f"Mean {what} over the searches after each trial; bands are 95 % bootstrap intervals of the mean."
+    caption = f"Mean {what} over the searches after each {unit}; bands are 95 % bootstrap intervals of the mean."
+    if parts:
+        caption += " Trials under a part of the budget count as that part of an evaluation."
     if floor is not None and floor > min(drawn):
         caption += (
             f" The axis is logarithmic down to {number(floor)}; smaller values, 0 included, lie on its lowest line."
@@ -221,13 +231,16 @@ def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool) -> Fi
 
 
 def _floor(curves: Mapping[str, Curves]) -> float | None:
-    """Where a logarithmic axis begins: at the next 1 or 5 of a power of ten below the smallest mean above 0.
+    """Where a logarithmic axis begins: at the next 1 or 5 of a power of ten below what is smallest above 0.
 
-    None where no mean is above 0. The ends of intervals do not count: one search at 0 must not stretch the axis.
+    None where no mean is above 0. The end of an interval far below all means does not count: it would press the means
+    together.
     """
-    least = min((value for curve in curves.values() for value in curve.mean if value), default=None)
-    if least is None:
+    smallest = min((value for curve in curves.values() for value in curve.mean if value), default=None)
+    if smallest is None:
         return None
+    ends = [value for curve in curves.values() for value in curve.low if value and value >= smallest / FAR]
+    least = min([smallest, *ends])
     power = 10.0 ** math.floor(math.log10(0.999 * least))
     return power * (5 if 0.999 * least > 5 * power else 1)
 

@@ -201,3 +201,19 @@ def test_of_one_search_no_spread_is_claimed():
     comparison = judge([search("a", 1)], [ACCURACY], "made", known())
     assert summary_rows(comparison)[1] == [["a", pytest.approx(0.15), None, None, 1, 1]]
     assert comparison.to_json()["strategies"][0]["merit"]["deviation"] is None
+
+
+def test_the_axis_reaches_down_to_the_intervals_but_not_to_one_far_below():
+    near = [search("a", 4, seed=0), search("a", 2, seed=1)]  # regrets 0.05 and 0.19: the mean is 0.12
+    assert axis_of(judge(near, [ACCURACY], "made", known()))[1]["tickvals"][0] == 0.01
+    far = [search("a", 3, seed=0), search("a", 2, seed=1)]  # 0 and 0.19: the interval ends at 0
+    figure, axis = axis_of(judge(far, [ACCURACY], "made", known()))
+    assert axis["tickvals"][0] == 0.05
+    assert "smaller values, 0 included" in figure.caption
+
+
+def test_where_trials_cost_parts_the_axis_counts_whole_evaluations():
+    parts = [({"epochs": 1, "of_epochs": 2}, None)] * 4
+    figure, _ = axis_of(judge([search("a", 4, 1, 2, 0, budgets=parts)], [ACCURACY], "made", known()))
+    assert figure.layout["xaxis"]["title"]["text"] == "whole evaluations"
+    assert "count as that part of an evaluation" in figure.caption
