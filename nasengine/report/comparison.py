@@ -95,7 +95,8 @@ def how_reach_is_read(comparison: Comparison) -> str:
         for entry in targets
         if entry.share is not None
     )
-    said = "The median number of trials until the incumbent was as good; a search that never was counts as the last"
+    units = "whole evaluations" if in_parts(comparison) else "trials"
+    said = f"The median number of {units} until the incumbent was as good; a search that never was counts as the last"
     return f"{said}{f' ({shares})' if shares else ''}."
 
 
@@ -146,6 +147,9 @@ def _test_blocks(comparison: Comparison) -> list[Block]:
             else:
                 blocks += [_matrix(pairs, what), Details(f"All {len(pairs)} pairs with their p-values", [listed])]
     few = min((len(judged.seeds) for judged in comparison.strategies), default=0)
+    ends = {len(judged.merit.mean) for judged in comparison.strategies}
+    if blocks and in_parts(comparison) and len(ends) > 1:
+        blocks.append(Text("The strategies did not spend the same: each is judged by what it had at its own end."))
     if blocks and few < 4:
         blocks.append(Text("With fewer than four searches of each no difference can come out below 0.05."))
     return blocks
@@ -231,7 +235,7 @@ def _figure(curves: Mapping[str, Curves], what: str, *, logarithmic: bool, parts
 
 
 def _floor(curves: Mapping[str, Curves]) -> float | None:
-    """Where a logarithmic axis begins: at the next 1 or 5 of a power of ten below what is smallest above 0.
+    """Where a logarithmic axis begins: at the next 1, 2 or 5 of a power of ten below what is smallest above 0.
 
     None where no mean is above 0. The end of an interval far below all means does not count: it would press the means
     together.
@@ -242,7 +246,7 @@ def _floor(curves: Mapping[str, Curves]) -> float | None:
     ends = [value for curve in curves.values() for value in curve.low if value and value >= smallest / FAR]
     least = min([smallest, *ends])
     power = 10.0 ** math.floor(math.log10(0.999 * least))
-    return power * (5 if 0.999 * least > 5 * power else 1)
+    return power * next(step for step in (5, 2, 1) if 0.999 * least >= step * power)
 
 
 def _axis_from(floor: float, curves: Mapping[str, Curves]) -> dict[str, Any]:

@@ -155,17 +155,17 @@ def test_regret_is_drawn_on_a_logarithmic_axis_whose_lowest_line_stands_for_zero
     comparison = judge(searches, [ACCURACY], "made", known())
     figure, axis = axis_of(comparison)
     assert axis["type"] == "log"
-    assert (axis["tickvals"][0], axis["ticktext"][0]) == (0.01, "0")
+    assert (axis["tickvals"][0], axis["ticktext"][0]) == (0.02, "0")
     drawn = [value for trace in figure.data for value in trace["y"]]
-    assert min(drawn) == 0.01
+    assert min(drawn) == 0.02
     assert max(drawn) == pytest.approx(0.33)
     assert figure.data[2]["customdata"][-1][0] == 0, "what is shown on pointing is the figure itself"
-    assert "down to 0.01; smaller values, 0 included, lie on its lowest line" in figure.caption
+    assert "down to 0.02; smaller values, 0 included, lie on its lowest line" in figure.caption
 
 
 def test_an_axis_without_zeros_calls_its_lowest_line_by_its_value():
     figure, axis = axis_of(judge([search("a", 1, 4)], [ACCURACY], "made", known()))
-    assert axis["ticktext"][0] == "0.01"
+    assert axis["ticktext"][0] == "0.02"
     assert "lowest line" not in figure.caption
 
 
@@ -205,7 +205,7 @@ def test_of_one_search_no_spread_is_claimed():
 
 def test_the_axis_reaches_down_to_the_intervals_but_not_to_one_far_below():
     near = [search("a", 4, seed=0), search("a", 2, seed=1)]  # regrets 0.05 and 0.19: the mean is 0.12
-    assert axis_of(judge(near, [ACCURACY], "made", known()))[1]["tickvals"][0] == 0.01
+    assert axis_of(judge(near, [ACCURACY], "made", known()))[1]["tickvals"][0] == 0.02
     far = [search("a", 3, seed=0), search("a", 2, seed=1)]  # 0 and 0.19: the interval ends at 0
     figure, axis = axis_of(judge(far, [ACCURACY], "made", known()))
     assert axis["tickvals"][0] == 0.05
