@@ -142,18 +142,19 @@ def test_bounds_make_the_best_that_is_within_them_the_best_there_is(tmp_path):
 
 
 def test_what_cannot_be_compared_is_refused_with_the_reason(tmp_path):
-    assert "did you mean 'pooling36'" in reason(tmp_path, table="poling36")
-    assert "two of the strategies are called random_search" in reason(tmp_path, ["random_search", "random_search"])
-    assert "seeds is 0" in reason(tmp_path, seeds=0)
-    assert "does not measure the objective 'latency_ms'" in reason(tmp_path, objectives=["latency_ms"])
-    assert "the table is of the space pooling_resnet20, not of quickstart" in reason(tmp_path, space="quickstart")
+    out = tmp_path / "out"
+    assert "did you mean 'pooling36'" in reason(out, table="poling36")
+    assert "two of the strategies are called random_search" in reason(out, ["random_search", "random_search"])
+    assert "seeds is 0" in reason(out, seeds=0)
+    assert "does not measure the objective 'latency_ms'" in reason(out, objectives=["latency_ms"])
+    assert "the table is of the space pooling_resnet20, not of quickstart" in reason(out, space="quickstart")
     latency = own(
         tmp_path,
         "latency",
         "objectives: {latency_ms: minimize}\nphases:\n"
         "  - search: {algorithm: exhaustive, evaluator: {type: standalone, budget: {epochs: 1}}}\n",
     )
-    assert "is about 'latency_ms', which the table pooling36 does not measure" in reason(tmp_path, [latency])
+    assert "is about 'latency_ms', which the table pooling36 does not measure" in reason(out, [latency])
     twice = own(
         tmp_path,
         "twice",
@@ -163,10 +164,10 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(tmp_path):
             for i in range(2)
         ),
     )
-    assert "has 2 search phases" in reason(tmp_path, [twice])
+    assert "has 2 search phases" in reason(out, [twice])
     (tmp_path / "plain.csv").write_text('network.downsample_at,accuracy\n"[4, 7]",0.5\n')
-    assert "does not say which space it is of" in reason(tmp_path, table=str(tmp_path / "plain.csv"))
-    assert not (tmp_path / "random_search").exists()
+    assert "does not say which space it is of" in reason(out, table=str(tmp_path / "plain.csv"))
+    assert not out.exists()
 
 
 def test_runs_are_compared_by_what_they_have_in_common(tmp_path):
