@@ -169,9 +169,3 @@ def _baselines(known: Mapping[str, Mapping[str, float]], up: Objective, across: 
             }
         )
     return traces
-
-
-def front_size(search: Searched, objectives: Sequence[Objective]) -> int:
-    """How many completed trials are on the front of all objectives."""
-    completed = [trial for trial in search.trials if trial.completed]
-    return len(non_dominated(points_of(completed, objectives))) if completed else 0

@@ -15,8 +15,7 @@ from nasengine.errors import InputError, RunError
 from nasengine.runs import canonical_records
 from nasengine.search.api import trained
 from nasengine.search.events import Note, PhaseSkipped, RunEnded, SearchProgress, TrainingEnded, TrainingProgress
-from nasengine.search.run_file import read_run_file
-from tests.search.small import SPACE, STRATEGY, quick_search, quick_strategy, small_space
+from tests.search.small import STRATEGY, quick_search, quick_strategy, small_space
 
 
 @pytest.fixture(scope="module")
@@ -140,110 +139,6 @@ def test_a_whole_run_with_worker_processes_measures_what_this_process_measures(f
     other = quick_search(tmp_path / "run", executor="local", workers=workers)
     assert canonical(other) == canonical(run)
     assert [record.measurements for record in other.retrained] == [record.measurements for record in run.retrained]
-
-
-PLUGIN = """
-from dataclasses import dataclass
-
-from nasengine.algorithms import Algorithm
-from nasengine.records import Candidate, Result
-
-
-class Last(Algorithm):
-    \"\"\"Proposes the last architectures of a space first.\"\"\"
-
-    def ask(self, trial_number):
-        rows = list(self.domain.enumerate())
-        return Candidate(rows[-1 - trial_number]) if trial_number < len(rows) else None
-
-
-class Counter:
-    metrics = {"accuracy": "maximize"}
-
-    def evaluate(self, jobs):
-        for job in jobs:
-            yield Result(job.trial, "completed", {"accuracy": 1 - job.trial / 10})
-
-
-@dataclass(frozen=True)
-class Counting:
-    needs_budget = False
-
-    def evaluator(self, inputs):
-        return Counter()
-
-
-NASENGINE = {"algorithm": {"last": Last}, "evaluator": {"counting": Counting}}
-"""
-
-
-def test_a_plug_in_brings_an_algorithm_and_an_evaluator_and_is_loaded_again_on_resuming(tmp_path):
-    (tmp_path / "my_search.py").write_text(PLUGIN)
-    code = f"""
-import json
-import sys
-import nasengine as nas
-from nasengine.runs import read_journal
-from tests.search.small import small_space
-
-strategy = {{
-    "objectives": {{"accuracy": "maximize"}},
-    "data": {{"name": "synthetic"}},
-    "phases": [{{"search": {{"algorithm": "last", "evaluator": "counting"}}}}],
-}}
-path = {str(tmp_path)!r}
-if sys.argv[1] == "begin":
-    open(path + "/mine.yaml", "w").write(json.dumps(strategy))
-
-    def stop(event):
-        if event.to_json().get("ended") == 3:
-            raise KeyboardInterrupt
-
-    try:
-        nas.search(small_space(), path + "/mine.yaml", run=path + "/run", plugins=["my_search"], on_event=stop)
-    except KeyboardInterrupt:
-        print("interrupted")
-else:
-    run = nas.resume(path + "/run")
-    print(len(run.trials), run.best.trial.number, list(run.trials[0].measurements))
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    said = [
-        subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=False, env=environment)
-        for word in ("begin", "resume")
-    ]
-    assert [done.stdout.strip() for done in said] == ["interrupted", "8 0 ['accuracy']"], (
-        said[0].stderr + said[1].stderr
-    )
-
-
-def test_a_run_is_opened_elsewhere_with_the_plug_in_it_was_begun_with(tmp_path):
-    """From another folder, in another process; and the folder is named when the plug-in is no longer there."""
-    code = (tmp_path / "code").resolve()
-    code.mkdir()
-    (code / "my_search.py").write_text(PLUGIN)
-    plain = {
-        "objectives": {"accuracy": "maximize"},
-        "phases": [{"search": {"algorithm": "last", "evaluator": "counting"}}],
-    }
-    (code / "mine.json").write_text(json.dumps(plain))
-    (code / "small.json").write_text(json.dumps(SPACE))
-    command = ["search", "small.json", "mine.json", "--plugin", "my_search", "--data", "synthetic", "--run", "run"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-
-    def call(*arguments, folder):
-        line = [sys.executable, "-m", "nasengine", *arguments]
-        return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, env=environment)
-
-    begun = call(*command, folder=code)
-    assert begun.returncode == 0, begun.stderr
-    assert read_run_file(code / "run")["plugin_folders"] == [str(code)]
-    resumed = call("resume", str(code / "run"), folder=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
-    (code / "my_search.py").unlink()
-    lost = call("resume", str(code / "run"), folder=tmp_path)
-    assert lost.returncode == 2
-    assert f"was begun with --plugin my_search, found in {code}" in lost.stderr
 
 
 @pytest.mark.parametrize("stop_at", ["search", "retrain"])
@@ -456,46 +351,3 @@ def test_two_processes_never_write_one_run(tmp_path, finished):
     shutil.copytree(finished[0].folder, copy)
     with Journal(copy, header(finished[0].settings)), pytest.raises(RunError, match="is being written by"):
         nas.resume(copy)
-
-
-def test_the_front_door_is_lazy_and_its_packages_can_be_called():
-    code = """
-import sys
-import nasengine as nas
-assert not {"torch", "numpy", "yaml"} & set(sys.modules), "importing nasengine loads too much"
-assert set(nas.__all__) <= set(dir(nas))
-space = nas.load_space("quickstart")
-assert "torch" not in sys.modules
-from nasengine.build import resolve
-import nasengine.search.language.strategy as strategies
-assert nas.build.resolve is resolve
-assert isinstance(nas.load_strategy("random_search"), strategies.Strategy)
-architecture = space.known["default"].architecture
-assert sum(p.numel() for p in nas.build(space, architecture).parameters()) == nas.costs(space, architecture).params
-for name in nas.__all__:
-    assert callable(getattr(nas, name)) or name == "__version__", name
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("name", ["build", "costs", "export", "search"])
-def test_help_shows_the_function_and_not_its_package(name):
-    code = f"""
-import importlib, inspect, pydoc
-import nasengine as nas
-import nasengine.{name}
-function = getattr(importlib.import_module(nas._HOMES[{name!r}]), {name!r})
-assert inspect.signature(nas.{name}) == inspect.signature(function)
-page = pydoc.plain(pydoc.render_doc(nas.{name}))
-assert {name!r} + str(inspect.signature(function)) in page, page
-assert all(line.strip() in page for line in function.__doc__.splitlines()), page
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_plugins_are_loaded_from_python():
-    from nasengine.evaluators import load_plugins
-
-    assert nas.load_plugins is load_plugins
