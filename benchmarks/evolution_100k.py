@@ -108,7 +108,7 @@ def make(name: str, seed: int = 0) -> Algorithm:
     """Ours, as it comes, save that both have the same population."""
     space = synthetic_space()
     settings = {} if name == "random_search" else {"population": POPULATION}
-    return ALGORITHMS[name](Domain(space), OBJECTIVES, seed=seed, **settings)  # type: ignore[arg-type]
+    return ALGORITHMS[name](Domain(space), OBJECTIVES, seed=seed, **settings)
 
 
 def through_the_engine(name: str, evaluations: int, marks: Marks) -> dict[str, Any]:

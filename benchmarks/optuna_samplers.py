@@ -206,7 +206,7 @@ def main() -> None:
         found["cost"] = measure_costs()
     if arguments.out:
         machine = describe_machine()
-        machine["versions"] = {**machine["versions"], "optuna": optuna.__version__}  # type: ignore[dict-item]
+        machine["versions"] = {**machine["versions"], "optuna": optuna.__version__}
         arguments.out.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n", encoding="utf-8")
 
 

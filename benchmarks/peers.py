@@ -46,7 +46,7 @@ def pymoo_nsga2(
     rows: list[NDArray[Any]] = []
     points: list[NDArray[np.float64]] = []
 
-    class Choices(Problem):  # type: ignore[misc]
+    class Choices(Problem):
         def __init__(self) -> None:
             super().__init__(n_var=len(sizes), n_obj=2, xl=0, xu=np.asarray(sizes) - 1, vtype=int)
 
@@ -58,7 +58,7 @@ def pymoo_nsga2(
             if marks is not None:
                 marks.append((sum(map(len, rows)), time.process_time()))
 
-    class AnyOther(Mutation):  # type: ignore[misc]
+    class AnyOther(Mutation):
         def _do(self, problem: Problem, x: NDArray[Any], *args: object, random_state: Any, **kwargs: object) -> Any:
             chosen = random_state.random(x.shape) < self.get_prob_var(problem, size=len(x))[:, None]  # 1 / D
             count = problem.xu - problem.xl + 1

@@ -79,8 +79,8 @@ def main() -> None:
                 "seconds": [],
             },
         )
-        group["test_accuracy"].append(record.measurements["test_accuracy"])  # type: ignore[attr-defined]
-        group["seconds"].append(record.seconds)  # type: ignore[attr-defined]
+        group["test_accuracy"].append(record.measurements["test_accuracy"])
+        group["seconds"].append(record.seconds)
     for group in groups.values():
         values = torch.tensor(group["test_accuracy"], dtype=torch.float64)
         group["mean"], group["deviation"], group["n"] = values.mean().item(), values.std().item(), len(values)
@@ -100,8 +100,8 @@ def main() -> None:
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     for name, group in groups.items():
         print(
-            f"{name:<8} {group['blocks']}  {group['macs'] / 1e6:6.2f} M MACs  "  # type: ignore[operator]
-            f"test {100 * group['mean']:.2f} ± {100 * group['deviation']:.2f} % (n={group['n']})"  # type: ignore[operator]
+            f"{name:<8} {group['blocks']}  {group['macs'] / 1e6:6.2f} M MACs  "
+            f"test {100 * group['mean']:.2f} ± {100 * group['deviation']:.2f} % (n={group['n']})"
         )
 
 

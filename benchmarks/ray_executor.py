@@ -108,7 +108,7 @@ def whole_search(
 
 
 def search(space: SearchSpace, algorithm: str, place: Executor, trials: int) -> None:
-    made = ALGORITHMS[algorithm](Domain(space), OBJECTIVES, seed=0, **SETTINGS[algorithm])  # type: ignore[arg-type]
+    made = ALGORITHMS[algorithm](Domain(space), OBJECTIVES, seed=0, **SETTINGS[algorithm])
     with (
         tempfile.TemporaryDirectory() as folder,
         Journal(folder, Header.of(space, OBJECTIVES, seed=0, lag=LAG)) as journal,

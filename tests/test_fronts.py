@@ -88,7 +88,7 @@ def test_no_points_have_no_ranks(dimensions: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 3).flatmap(matrices), st.randoms(use_true_random=False))
-def test_ranks_do_not_depend_on_the_order_of_the_points(points: NDArray[np.float64], random) -> None:  # type: ignore[no-untyped-def]
+def test_ranks_do_not_depend_on_the_order_of_the_points(points: NDArray[np.float64], random) -> None:
     order = list(range(len(points)))
     random.shuffle(order)
     assert non_dominated_ranks(points[order]).tolist() == non_dominated_ranks(points)[order].tolist()

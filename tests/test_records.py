@@ -27,7 +27,7 @@ def test_options_that_python_takes_for_equal_make_different_architectures():
 
 def test_an_architecture_cannot_be_changed():
     with pytest.raises(TypeError):
-        Architecture(OPTIONS)["network.width"] = 4  # type: ignore[index]
+        Architecture(OPTIONS)["network.width"] = 4
 
 
 def test_canonical_json_has_one_text_and_no_numbers_that_json_lacks():

@@ -32,7 +32,7 @@ def measured(number: int, candidate: Candidate) -> Trial:
     return Trial(number, candidate, "completed", {"score": float((taken**2).sum()), "cost": float(taken.sum())})
 
 
-def drive(algorithm, trials: int, lag: int = 1, measure=measured) -> list[Trial]:  # type: ignore[no-untyped-def]
+def drive(algorithm, trials: int, lag: int = 1, measure=measured) -> list[Trial]:
     done: list[Trial] = []
     for k in range(trials):
         if k >= lag:
@@ -147,7 +147,7 @@ def test_with_two_objectives_nothing_known_dominates_a_centre(space: SearchSpace
 
 
 def test_with_two_objectives_it_dominates_more_than_random_search(space: SearchSpace) -> None:
-    def volume(algorithm) -> float:  # type: ignore[no-untyped-def]
+    def volume(algorithm) -> float:
         trials = drive(algorithm, 400, 16)
         return hypervolume([(-t.measurements["score"], t.measurements["cost"]) for t in trials], (0.0, 24.0))
 
@@ -165,6 +165,6 @@ def test_known_architectures_come_first(space: SearchSpace) -> None:
 
 def test_wrong_settings_are_bad_input(space: SearchSpace) -> None:
     with pytest.raises(InputError, match="expected one of all, first; did you mean 'first'"):
-        LocalSearch(Domain(space), ONE, leave="frist")  # type: ignore[arg-type]
+        LocalSearch(Domain(space), ONE, leave="frist")
     with pytest.raises(InputError, match="expected at least 1"):
         LocalSearch(Domain(space), ONE, initial=0)

@@ -41,7 +41,7 @@ def measured(number: int, candidate: Candidate) -> Trial:
     return Trial(number, candidate, "completed", found)
 
 
-def drive(algorithm, trials: int, lag: int = 1, measure=measured) -> list[Trial]:  # type: ignore[no-untyped-def]
+def drive(algorithm, trials: int, lag: int = 1, measure=measured) -> list[Trial]:
     done: list[Trial] = []
     for k in range(trials):
         if k >= lag:
@@ -106,7 +106,7 @@ def test_feasible_before_infeasible_and_those_by_total_violation(space: SearchSp
     for size, expected in ((7, {0, 1, 2, 3, 4}), (3, {1, 2, 3}), (2, {2, 3})):
         algorithm = NSGA2(Domain(space), TWO, constraints=bounds, population=7, children=4)
         for k, (status, measurements) in enumerate(found):
-            algorithm.tell(Trial(k, algorithm.ask(k), status, measurements))  # type: ignore[arg-type]
+            algorithm.tell(Trial(k, algorithm.ask(k), status, measurements))
         assert survivors(algorithm, size) == expected
 
 
@@ -114,7 +114,7 @@ def test_infeasible_trials_lead_the_way_to_feasible_ones(space: SearchSpace) -> 
     def measure(number: int, candidate: Candidate) -> Trial:
         total = float(values(candidate.architecture).sum())
         status = "completed" if total <= 6 else "infeasible"
-        return Trial(number, candidate, status, {"score": -total, "cost": total, "total": total})  # type: ignore[arg-type]
+        return Trial(number, candidate, status, {"score": -total, "cost": total, "total": total})
 
     def feasible(algorithm: object) -> int:
         return sum(trial.completed for trial in drive(algorithm, 600, 16, measure))
@@ -183,7 +183,7 @@ def test_with_relations_and_constraints_children_keep_them_and_still_improve() -
 
 @pytest.mark.parametrize("lag", [1, 16])
 def test_its_front_dominates_more_than_that_of_random_search(space: SearchSpace, lag: int) -> None:
-    def volume(algorithm) -> float:  # type: ignore[no-untyped-def]
+    def volume(algorithm) -> float:
         trials = drive(algorithm, 400, lag)
         return hypervolume([(-t.measurements["score"], t.measurements["cost"]) for t in trials], (0.0, 50.0))
 

@@ -47,7 +47,7 @@ def load(text: str = SPACE) -> SearchSpace:
 
 
 def make(name: str, domain: Domain, *, several: bool = False, seed: int = 0, **settings: object) -> OptunaSampler:
-    made = ALGORITHMS[name](domain, TWO if several else ONE, seed=seed, **{**SETTINGS.get(name, {}), **settings})  # type: ignore[arg-type]
+    made = ALGORITHMS[name](domain, TWO if several else ONE, seed=seed, **{**SETTINGS.get(name, {}), **settings})
     assert isinstance(made, OptunaSampler)
     return made
 
@@ -58,7 +58,7 @@ def outcome(number: int, candidate: Candidate) -> Trial:
     draw = zlib.crc32(architecture.key.encode())
     if draw % 4 == 0:
         status = "failed" if draw % 8 else "infeasible"
-        return Trial(number, candidate, status, {}, "by lot")  # type: ignore[arg-type]
+        return Trial(number, candidate, status, {}, "by lot")
     numbers = [option for option in architecture.values() if not isinstance(option, str)]
     return Trial(number, candidate, "completed", {"loss": sum(numbers) / 100, "speed": len(numbers) + draw % 97 / 97})
 
@@ -75,7 +75,7 @@ def drive(algorithm: Algorithm, trials: int, lag: int = 1) -> list[Candidate]:
 
 
 def run(name: str, **settings: object) -> tuple[OptunaSampler, list[Candidate]]:
-    algorithm = make(name, Domain(load()), **settings)  # type: ignore[arg-type]
+    algorithm = make(name, Domain(load()), **settings)
     return algorithm, drive(algorithm, 12 if name == "gp" else 30)
 
 
@@ -111,7 +111,7 @@ def test_it_proposes_better_than_random_search_on_a_smooth_landscape(name: str) 
     def proposed(algorithm: str) -> float:
         losses = []
         for seed in range(3):
-            made = ALGORITHMS[algorithm](Domain(load()), ONE, seed=seed, **SETTINGS.get(algorithm, {}))  # type: ignore[arg-type]
+            made = ALGORITHMS[algorithm](Domain(load()), ONE, seed=seed, **SETTINGS.get(algorithm, {}))
             late = drive(made, 24)[12:]
             losses += [sum(v for v in c.architecture.values() if not isinstance(v, str)) for c in late]
         return float(np.mean(losses))
@@ -156,13 +156,13 @@ def test_it_neither_warns_nor_logs_nor_touches_the_global_generators(
 ) -> None:
     random.seed(1)
     np.random.seed(1)
-    before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    before = random.getstate(), np.random.get_state()[1].tolist()
     with warnings.catch_warnings(), caplog.at_level(logging.DEBUG):
         warnings.simplefilter("error")
         run(name)
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # type: ignore[index]
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
     assert optuna.logging.get_verbosity() == optuna.logging.INFO
 
 
@@ -191,7 +191,7 @@ def test_optuna_is_not_imported_before_one_of_its_samplers_is_made() -> None:
 )
 def test_settings_that_make_no_sense_are_refused(name: str, settings: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        make(name, Domain(load()), **settings)  # type: ignore[arg-type]
+        make(name, Domain(load()), **settings)
 
 
 def test_numbers_are_ordered_by_value_and_words_are_categories() -> None:

@@ -48,7 +48,7 @@ def measured(number: int, candidate: Candidate) -> Trial:
     return Trial(number, candidate, "completed", found)
 
 
-def drive(algorithm, trials: int, lag: int = 1) -> list[Trial]:  # type: ignore[no-untyped-def]
+def drive(algorithm, trials: int, lag: int = 1) -> list[Trial]:
     done: list[Trial] = []
     for k in range(trials):
         if k >= lag:
@@ -169,7 +169,7 @@ def test_where_no_mutation_is_acceptable_it_draws_instead(space: SearchSpace) ->
 
 @pytest.mark.parametrize("lag", [1, 16])
 def test_it_finds_better_architectures_than_random_search(space: SearchSpace, lag: int) -> None:
-    def best(algorithm) -> float:  # type: ignore[no-untyped-def]
+    def best(algorithm) -> float:
         return max(trial.measurements["score"] for trial in drive(algorithm, 400, lag))
 
     seeds = range(5)

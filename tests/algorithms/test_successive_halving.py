@@ -40,12 +40,12 @@ class Counting(Algorithm):
 
 def halving(source: Algorithm | None = None, /, **settings: object) -> SuccessiveHalving:
     settings = {"budget": {"epochs": 9}, **settings}
-    return SuccessiveHalving(Counting() if source is None else source, **settings)  # type: ignore[arg-type]
+    return SuccessiveHalving(Counting() if source is None else source, **settings)
 
 
 def tell(scheduler: SuccessiveHalving, number: int, candidate: Candidate, accuracy: float, **more: float) -> None:
     status = "stopped" if is_partial(candidate.budget) else "completed"
-    scheduler.tell(Trial(number, candidate, status, {"accuracy": accuracy, **more}))  # type: ignore[arg-type]
+    scheduler.tell(Trial(number, candidate, status, {"accuracy": accuracy, **more}))
 
 
 def short(candidate: Candidate | None) -> tuple[int, float, int | None]:
@@ -155,7 +155,7 @@ def test_what_was_not_measured_is_on_no_rung_and_the_source_learns_why() -> None
         candidate = scheduler.ask(number)
         assert candidate is not None
         measured = {"accuracy": number / 10} if status == "stopped" else {}
-        scheduler.tell(Trial(number, candidate, status, measured, "by lot"))  # type: ignore[arg-type]
+        scheduler.tell(Trial(number, candidate, status, measured, "by lot"))
     assert scheduler.contents()[0] == [4, 3, 2]
     assert [(trial.status, trial.reason) for trial in source.told[:3]] == [
         ("failed", "by lot"), ("infeasible", "by lot"), ("completed", "")

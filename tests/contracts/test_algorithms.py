@@ -66,7 +66,7 @@ SLOW = ("gp",)  # some tenths of a second a trial
 
 def make(name: str, domain: Domain, seed: int = 0) -> Algorithm:
     objectives = OBJECTIVES[:1] if name in ONE_OBJECTIVE else OBJECTIVES
-    return ALGORITHMS[name](domain, objectives, seed=seed, **SETTINGS.get(name, {}))  # type: ignore[arg-type]
+    return ALGORITHMS[name](domain, objectives, seed=seed, **SETTINGS.get(name, {}))
 
 
 def outcome(number: int, candidate: Candidate) -> Trial:

@@ -58,15 +58,15 @@ class Scripted:
             case "nan":
                 measurements["accuracy"] = float("nan")
             case "word":
-                measurements["accuracy"] = "high"  # type: ignore[assignment]
+                measurements["accuracy"] = "high"
             case "numpy":
                 import numpy as np
 
-                measurements["accuracy"] = np.float32(0.5)  # type: ignore[assignment]
+                measurements["accuracy"] = np.float32(0.5)
             case "wrong_trial":
                 return Result(job.trial + 1000, "completed", measurements)
             case "wrong_status":
-                return Result(job.trial, "splendid", measurements)  # type: ignore[arg-type]
+                return Result(job.trial, "splendid", measurements)
             case "forgets":
                 measurements = {"loss": 0.1}
             case "details":

@@ -34,7 +34,7 @@ def run(pool: LocalPool, jobs: list[Job]) -> dict[int, Result]:
         return {result.trial: result for result in pool.results()}
 
 
-def wait_until(condition, seconds: float = 20.0) -> bool:  # type: ignore[no-untyped-def]
+def wait_until(condition, seconds: float = 20.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

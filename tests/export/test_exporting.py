@@ -113,7 +113,7 @@ def trained(tmp_path: Path) -> Train:
             if tensor.is_floating_point():
                 tensor += 0.1 * torch.rand(tensor.shape, generator=generator)
         save_file({name: tensor.clone() for name, tensor in network.state_dict().items()}, tmp_path / "w.safetensors")
-        return Trained(space, architecture, tmp_path / "w.safetensors", **settings)  # type: ignore[arg-type]
+        return Trained(space, architecture, tmp_path / "w.safetensors", **settings)
 
     return make
 

@@ -53,7 +53,7 @@ def test_helpers_constants_and_bases_come_along_and_nothing_else(package: Make) 
         }
     )
     text, namespace, _ = collect(main.Thing)
-    thing = namespace["Thing"]()  # type: ignore[operator]
+    thing = namespace["Thing"]()
     assert thing.size == 6
     assert thing.half() == pytest.approx(1.5707963)
     assert "unused" not in text.lower()
@@ -69,7 +69,7 @@ def test_two_things_of_one_name_are_told_apart(package: Make) -> None:
         }
     )
     text, namespace, _ = collect(main.Both)
-    assert namespace["Both"]().widths() == (1, (2, "Block_two"), 0)  # type: ignore[operator]
+    assert namespace["Both"]().widths() == (1, (2, "Block_two"), 0)
     assert text.count("class Block") == 2
 
 
@@ -81,7 +81,7 @@ def test_a_local_name_is_not_taken_for_the_global_of_its_name(package: Make) -> 
         }
     )
     text, namespace, _ = collect(main.Local)
-    assert namespace["Local"]().run(0) == (0, [3, 4], 1, 5, {3: 1, 4: 1})  # type: ignore[operator]
+    assert namespace["Local"]().run(0) == (0, [3, 4], 1, 5, {3: 1, 4: 1})
     assert "import os" not in text
 
 
@@ -97,7 +97,7 @@ def test_tables_lose_the_classes_that_the_network_has_none_of(package: Make) -> 
     text, namespace, _ = collect(main.Net, used=(main.A,))
     assert 'TABLE = {"a": A, "relu": nn.ReLU}' in text
     assert "class B" not in text
-    assert type(namespace["Net"]().part).__name__ == "A"  # type: ignore[operator]
+    assert type(namespace["Net"]().part).__name__ == "A"
 
 
 def test_comments_above_and_decorators_and_everything_on_the_lines_is_kept(package: Make) -> None:
@@ -109,7 +109,7 @@ def test_comments_above_and_decorators_and_everything_on_the_lines_is_kept(packa
     )
     text, namespace, _ = collect(main.Uses)
     assert "# Why three:\n# because.\nTHREE = 3  # exactly\n" in text
-    assert namespace["Uses"].value == 3  # type: ignore[attr-defined]
+    assert namespace["Uses"].value == 3
 
 
 def test_classes_of_torch_are_imported_not_copied(package: Make) -> None:
@@ -123,7 +123,7 @@ def test_names_that_the_file_defines_itself_are_left_to_it(package: Make) -> Non
     main = package({"main": "def load():\n    return 7\n\n\nclass Loads:\n    value = load()\n"})
     text, namespace, _ = collect(main.Loads)
     assert "def load_main()" in text
-    assert namespace["Loads"].value == 7  # type: ignore[attr-defined]
+    assert namespace["Loads"].value == 7
 
 
 @pytest.mark.parametrize(

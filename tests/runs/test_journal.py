@@ -205,7 +205,7 @@ def test_a_full_disk_is_a_run_error(tmp_path: Path) -> None:
     with Journal(tmp_path, HEADER) as journal:
         usual = journal._file
         with open("/dev/full", "ab", buffering=0) as full:
-            journal._file = full  # type: ignore[assignment]
+            journal._file = full
             with pytest.raises(RunError, match="No space left on device"):
                 write_three(journal)
             journal._file = usual

@@ -38,4 +38,4 @@ def test_a_search_killed_many_times_leaves_the_journal_of_an_uninterrupted_one(r
     report = kills(repository, 20, trials=200, seed=2)
     check(report, 20)
     assert report["reused"]
-    assert set(report["outcomes"]) == {"completed", "infeasible", "failed"}  # type: ignore[call-overload]
+    assert set(report["outcomes"]) == {"completed", "infeasible", "failed"}

@@ -92,7 +92,7 @@ def search(
     header = Header("toy", "abc", {"x": []}, {"accuracy": "maximize"}, seed=1, lag=lag)
     with Journal(folder, header) as journal, executor:
         arguments: dict[str, object] = {"seed": 1, "budget": {"epochs": 2}, "objectives": OBJECTIVES, **others}
-        return run_search(algorithm, executor, journal, trials=trials, lag=lag, **arguments)  # type: ignore[arg-type]
+        return run_search(algorithm, executor, journal, trials=trials, lag=lag, **arguments)
 
 
 def kinds(folder: Path) -> list[str]:

@@ -75,7 +75,7 @@ def test_a_trial_that_goes_on_trains_only_what_is_left(whole: Path) -> None:
     assert resumed
     for record in resumed:
         curve = history.finished[record.trial].details["curve"]
-        before = history.finished[record.resumes].details["curve"]  # type: ignore[index]
+        before = history.finished[record.resumes].details["curve"]
         assert curve[: len(before)] == before
         assert [point["epoch"] for point in curve] == list(range(1, int(record.budget["epochs"]) + 1))
 

@@ -39,7 +39,7 @@ def test_the_journal_tells_each_trial_right_before_the_ask_that_needs_it(tmp_pat
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 6), st.randoms(use_true_random=False))
-def test_the_canonical_journal_does_not_depend_on_who_ends_first(tmp_path_factory, lag, capacity, random) -> None:  # type: ignore[no-untyped-def]
+def test_the_canonical_journal_does_not_depend_on_who_ends_first(tmp_path_factory, lag, capacity, random) -> None:
     values = [1, 2, 3, 2, 5, 1, 7, 3, 9, 2, 11, 12, 9, 14]
     folder = tmp_path_factory.mktemp("runs")
     search(folder / "a", Listed(values), Evaluator(), trials=14, lag=lag)

@@ -50,7 +50,7 @@ def search(folder: Path, executor: Executor, does: dict[int, str]) -> list[dict[
     header = Header("toy", "abc", {}, {"accuracy": "maximize"}, seed=0, lag=4)
     with Journal(folder, header) as journal, executor:
         run_search(
-            Climbing(does),  # type: ignore[arg-type]
+            Climbing(does),
             executor,
             journal,
             trials=30,

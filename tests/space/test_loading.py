@@ -16,7 +16,7 @@ EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*.yaml"))
 
 def test_shipped_spaces_and_strategies_are_found_by_name():
     assert "pooling_resnet20" in shipped("search_spaces")
-    assert all(path.is_file() for kind in ("search_spaces", "strategies") for path in shipped(kind).values())  # type: ignore[arg-type]
+    assert all(path.is_file() for kind in ("search_spaces", "strategies") for path in shipped(kind).values())
 
 
 def test_the_installed_package_finds_what_travels_inside_it(tmp_path, monkeypatch):
