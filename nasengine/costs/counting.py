@@ -87,15 +87,16 @@ MACS: dict[str, Callable[[Arguments, Tensor], tuple[int, Tensor, Tensor]]] = {
 }
 
 
-def _tensors(value: object) -> Iterator[Tensor]:
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """The tensors in what a function took or gave: alone, or in lists and dictionaries."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors_in(item)
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -131,8 +132,8 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.bitops[module] = self.bitops.get(module, 0) + (
                 macs * bits.activation * (bits.weight if weighted else bits.activation)
             )
-        reads = {self.storage(tensor) for tensor in _tensors((arguments, keywords))}
-        writes = {self.storage(tensor): tensor.untyped_storage().nbytes() for tensor in _tensors(output)}
+        reads = {self.storage(tensor) for tensor in tensors_in((arguments, keywords))}
+        writes = {self.storage(tensor): tensor.untyped_storage().nbytes() for tensor in tensors_in(output)}
         is_view = bool(writes) and writes.keys() <= reads and not function._schema.is_mutable
         if not is_view:
             self.liveness.operation(module, reads, writes)
@@ -212,7 +213,7 @@ def count_modules(
         counter.liveness.begin_with(counter.storage(tensor), tensor.untyped_storage().nbytes())
     with _as_plain_operations(network), _module_stack(network, counter.running), counter:
         outputs = network(*inputs)
-    peaks = counter.liveness.peaks(counter.storage(tensor) for tensor in _tensors(outputs))
+    peaks = counter.liveness.peaks(counter.storage(tensor) for tensor in tensors_in(outputs))
     names = {**params, **counter.macs, **peaks}
     return {
         name: Costs(

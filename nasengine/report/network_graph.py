@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nasengine.build import ModuleCall, example_input, instantiate, resolve
 from nasengine.costs import Costs, count_modules, total
+from nasengine.costs.counting import tensors_in
 from nasengine.networks import NETWORK_TYPES
 from nasengine.networks.composition import Cell, Parallel, Residual, Sequential
 from nasengine.records import Architecture
@@ -169,8 +170,8 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         output = function(*arguments, **(keywords or {}))
         here = self.running()
-        reads = [self.storage(tensor) for tensor in _tensors((arguments, keywords or {}))]
-        writes = {self.storage(tensor): tensor for tensor in _tensors(output)}
+        reads = [self.storage(tensor) for tensor in tensors_in((arguments, keywords or {}))]
+        writes = {self.storage(tensor): tensor for tensor in tensors_in(output)}
         if here is None or (writes and set(writes) <= set(reads) and not function._schema.is_mutable):
             return output  # outside of what is drawn, or a view
         sources = list(dict.fromkeys(self.writer[read] for read in reads if read in self.writer))
@@ -195,16 +196,6 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return name
 
 
-def _tensors(value: object) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-
-
 def _traced(
     network: nn.Module,
     example: Tensor,
@@ -223,7 +214,7 @@ def _traced(
     def enter(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any) -> None:
             if name == inside_of and inside_of:
-                for tensor in _tensors(inputs):
+                for tensor in tensors_in(inputs):
                     tracer.writer[tracer.storage(tensor)] = "input"
                     shapes["input"] = tuple(tensor.shape[1:])
             stack.append(name if name in blocks else "")
@@ -233,7 +224,7 @@ def _traced(
     def leave(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             stack.pop()
-            found = next(_tensors(output), None)
+            found = next(tensors_in(output), None)
             if found is not None:
                 shapes[name] = tuple(found.shape[1:])
 
