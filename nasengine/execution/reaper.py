@@ -1,7 +1,7 @@
 """Cleans up behind this process should it be killed: ends processes and removes a folder.
 
 A shell reads the ids of processes from a pipe whose other end nobody has but this process. Where the pipe ends, they
-are ended.
+are ended, and so is, on Linux, whatever has the folder on its command line: what was being started at that moment.
 """
 
 from __future__ import annotations
@@ -10,8 +10,19 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-# Twice, since processes that are about to end may still write.
-SCRIPT = 'while read -r id; do kept="$kept $id"; done; kill -9 $kept 2> /dev/null; rm -rf "$0"; sleep 3; rm -rf "$0"'
+# Three times, since processes that are about to end may still write, or start others. The shell has the folder on its
+# own command line; the programs in its loop begin after the list of processes is made.
+SCRIPT = """
+while read -r id; do kept="$kept $id"; done
+kill -9 $kept
+for round in 1 2 3; do
+  for entry in /proc/[0-9]*; do
+    [ "$entry" = "/proc/$$" ] || ! tr '\\0' ' ' < "$entry/cmdline" | grep -qF -- "$0" || kill -9 "${entry#/proc/}"
+  done
+  rm -rf "$0"
+  sleep 1
+done
+"""
 
 
 class Reaper:

@@ -110,6 +110,30 @@ def test_no_ray_process_outlives_its_driver(tmp_path: Path, how: signal.Signals)
     assert wait_until(lambda: not ray_folders(process.pid))
 
 
+@pytest.mark.ray
+def test_a_driver_killed_while_its_ray_starts_leaves_nothing(tmp_path: Path) -> None:
+    """Also not what Ray starts in that very moment, which nobody could have listed."""
+    process = start(tmp_path, ["hang"])
+    assert wait_until(lambda: "raylet" in alive(descendants(process.pid)))
+    folder = ray_folders(process.pid)[0].parent
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=20)
+    assert wait_until(lambda: not folder.exists() and not working_in(folder), 20), working_in(folder)
+
+
+def working_in(folder: Path) -> list[str]:
+    """The command lines of processes that name a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if str(folder) in line:
+            found.append(line[:100])
+    return found
+
+
 def test_importing_nasengine_imports_no_ray() -> None:
     code = "import sys, nasengine, nasengine.cli.main, nasengine.search.api; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
