@@ -1,7 +1,8 @@
 """Cleans up behind this process should it be killed: ends processes and removes a folder.
 
 A shell reads the ids of processes from a pipe whose other end nobody has but this process. Where the pipe ends, they
-are ended, and so is, on Linux, whatever has the folder on its command line: what was being started at that moment.
+are ended, and so is, on Linux, whatever names the folder on its command line or has a file in it open: what was being
+started at that moment. (Some of Ray's processes overwrite their command lines; all write logs.)
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ while read -r id; do kept="$kept $id"; done
 kill -9 $kept
 for round in 1 2 3; do
   for entry in /proc/[0-9]*; do
-    [ "$entry" = "/proc/$$" ] || ! tr '\\0' ' ' < "$entry/cmdline" | grep -qF -- "$0" || kill -9 "${entry#/proc/}"
+    [ "$entry" = "/proc/$$" ] && continue
+    { tr '\\0' ' ' < "$entry/cmdline"; ls -l "$entry/fd"; } | grep -qF -- "$0" && kill -9 "${entry#/proc/}"
   done
   rm -rf "$0"
   sleep 1
