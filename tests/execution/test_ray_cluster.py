@@ -31,6 +31,16 @@ def job(trial: int, do: str = "measure") -> Job:
     return Job(trial, Architecture({"do": do, "x": trial}))
 
 
+def wait_for_cpus(cpus: float, seconds: float = 60.0) -> None:
+    """Until the cluster has so many: it counts a machine that another test has removed until it misses its beats."""
+    import ray
+
+    end = time.monotonic() + seconds
+    while ray.cluster_resources().get("CPU") != cpus:
+        assert time.monotonic() < end, ray.cluster_resources()
+        time.sleep(0.1)
+
+
 def run(cluster: RayCluster, jobs: Sequence[Job]) -> dict[int, Result]:
     """All results; that there is exactly one for each job is checked."""
     with cluster:
@@ -121,12 +131,14 @@ def test_workers_that_find_no_room_do_not_hold_up_the_others(ray_machines: Any) 
 
 
 def test_where_no_worker_finds_room_the_error_says_what_is_asked_and_what_is_there(ray_machines: Any) -> None:
+    wait_for_cpus(6)
     cluster = RayCluster(scripted_evaluator.make, threads=64, patience_s=1.0)
     with pytest.raises(RunError, match=r"in 1 s: each asks for 64 CPUs, and the cluster has 6 CPUs and 0 GPUs on 3"):
         run(cluster, [job(0)])
 
 
 def test_as_many_workers_as_fit_are_asked_for_where_no_number_is_given(ray_machines: Any) -> None:
+    wait_for_cpus(6)
     with RayCluster(scripted_evaluator.make, workers=0, threads=2) as cluster:
         cluster.submit(job(0))
         assert cluster.capacity == 3  # three nodes of two CPUs: known before anything is waited for
