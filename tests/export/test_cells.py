@@ -13,7 +13,8 @@ from nasengine.export import Trained, export
 from nasengine.space import load_space, space_from_mapping
 
 
-@pytest.mark.parametrize("code", ["random", pytest.param("disconnected", marks=pytest.mark.slow)])
+@pytest.mark.slow  # tests/export/test_exporting.py exports a single cell among the default tests
+@pytest.mark.parametrize("code", ["random", "disconnected"])
 def test_a_network_of_nas_bench_201_is_exported_and_proved(tmp_path: Path, code: str) -> None:
     resolved = dict(load_space("nas_bench_201").tree.resolved)
     resolved["network"] = {**resolved["network"], "width": 4, "cells_per_stage": 1}
