@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.docs.walkthrough import Block, blocks, follow, run
 
+pytestmark = pytest.mark.pages
 SHORT = "--trials 1 --epochs 1 --set data.limit=400 --set retrain.budget.epochs=1"
 
 

@@ -25,6 +25,7 @@ def test_searching_a_network_for_ones_own_images(tmp_path: Path) -> None:
     assert printed[-1].splitlines() == ["my_images/circle/1.png circle", "my_images/square/1.png square"]
 
 
+@pytest.mark.pages
 def test_adding_a_module_of_ones_own(tmp_path: Path) -> None:
     follow(page("add_your_own_module"), tmp_path)
 
