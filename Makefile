@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 RUN ?= runs/quickstart
-MARKS ?= not slow and not gpu and not ray and not data and not pages
+MARKS ?= not slow and not gpu and not ray and not data and not pages and not thorough
 PYTEST_ARGUMENTS ?=
 
 # One torch thread per process: results repeat bit for bit only at one fixed number of threads.
