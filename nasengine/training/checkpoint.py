@@ -62,7 +62,7 @@ class CheckpointFolder:
         tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
         if average is not None:
             tensors |= {f"average.{name}": value for name, value in average.values.items()}
-        tensors |= _optimizer_tensors(optimizer)
+        tensors |= optimizer_tensors(optimizer)
         metadata = {
             "format": FORMAT,
             "epoch": epoch,
@@ -84,19 +84,19 @@ class CheckpointFolder:
         """
         for path in reversed(self._paths()):
             try:
-                metadata, tensors = _read(path)
+                metadata, tensors = read_tensors(path)
             except (SafetensorError, OSError, ValueError, KeyError):
                 continue
             if metadata["format"] != FORMAT:
                 raise RunError(f"{path}: checkpoint format {metadata['format']}; this nasengine reads {FORMAT}")
             if metadata["key"] != self.key:
                 raise RunError(f"{path} is of a training with other settings; remove {self.folder} to train anew")
-            network.load_state_dict(_below("network.", tensors))  # in place: device and memory order stay
+            network.load_state_dict(below("network.", tensors))  # in place: device and memory order stay
             if average is not None:
                 average.steps = metadata["average_steps"]
-                for name, value in _below("average.", tensors).items():
+                for name, value in below("average.", tensors).items():
                     average.values[name].copy_(value)
-            _load_optimizer(optimizer, _below("optimizer.", tensors))
+            load_optimizer(optimizer, below("optimizer.", tensors))
             return Progress(metadata["epoch"], tuple(metadata["curve"]))
         return Progress(0, ())
 
@@ -154,17 +154,20 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping
         os.close(folder)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The metadata and the tensors of a checkpoint."""
     with safe_open(path, framework="pt") as file:
         metadata = json.loads(file.metadata()["nasengine"])
         return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, under the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimizer, as `load_optimizer` takes it back."""
     tensors = {}
     for index, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
@@ -176,7 +179,7 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return tensors
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put the state back, in the memory order of the parameters it belongs to."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}

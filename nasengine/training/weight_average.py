@@ -6,22 +6,23 @@ Source: Polyak, Juditsky, "Acceleration of stochastic approximation by averaging
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
-class WeightAverage:
-    """Exponential average of every floating-point parameter and buffer; other buffers are the latest.
+class TensorAverage:
+    """Exponential average of every floating-point tensor; of the others, the latest.
 
     Args:
-        network: whose weights the average starts from and follows; they must stay where they are in memory.
+        present: what the average starts from and follows; the tensors must stay where they are in memory.
         decay: share of the average that is kept each step; less in the first steps, (1 + t) / (10 + t), so that
-            the initial weights are soon forgotten.
+            the initial values are soon forgotten.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, present: Mapping[str, Tensor], decay: float) -> None:
         self.decay, self.steps = decay, 0
-        present = network.state_dict()
         self.values = {name: value.clone() for name, value in present.items()}
         averaged = [name for name, value in present.items() if value.is_floating_point()]
         self._averages = [self.values[name] for name in averaged]
@@ -29,12 +30,24 @@ class WeightAverage:
         self._copied = [(self.values[name], value) for name, value in present.items() if name not in averaged]
 
     def follow(self) -> None:
-        """Move towards the network's present weights."""
+        """Move towards the present values."""
         self.steps += 1
         kept = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self._averages, self._present, 1 - kept)
         for value, present in self._copied:
             value.copy_(present)
+
+
+class WeightAverage(TensorAverage):
+    """The average of a network's parameters and buffers.
+
+    Args:
+        network: whose weights are followed; they must stay where they are in memory.
+        decay: see `TensorAverage`.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network.state_dict(), decay)
 
     def hand_over(self, network: nn.Module) -> None:
         """Put the average into the network."""
