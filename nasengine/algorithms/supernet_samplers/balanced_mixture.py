@@ -1,0 +1,210 @@
+"""Balanced mixture of supernets: configurations are drawn as ever, the model that trains each is learned.
+
+Filters that serve one configuration can harm another that shares them. So there are M whole sets of weights, and a
+matrix of scores says how well each does with each configuration on held-out images. A sharpening softmax of a
+configuration's scores draws its model; without more, one model would do a little better, train more and in the end
+own everything, so the assignment is scaled until all models have the same share.
+
+Shapes:  C configurations   M models
+Source: [BMS] Javan Roshtkhari, Toews, Pedersoli, "Balanced Mixture of SuperNets for Learning the CNN Pooling
+              Architecture", AutoML 2023, arXiv:2306.11982
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from nasengine.algorithms.supernet_samplers.balancing import MOST_ITERATIONS, Balanced, Matrix, balance
+from nasengine.algorithms.supernet_samplers.sampler import Moment, Pass, SupernetSampler
+from nasengine.errors import InputError, Problem
+from nasengine.records import Architecture
+from nasengine.space.domain import Domain
+
+Assignment = Literal["balanced", "unbalanced", "fixed"]
+
+MOST_CONFIGURATIONS = 10_000
+MOST_GONE_THROUGH = 1_000_000  # architectures, to find those that keep the constraints
+MOST_RECORDED = 4_096  # entries of a matrix in the history, where each epoch adds two
+OPTIMISTIC = 1.0  # the score of what was never tried: no accuracy is above it
+
+
+class BalancedMixture(SupernetSampler):
+    """M sets of weights, each trained on a family of configurations that it finds for itself [BMS].
+
+    A step draws a configuration from the domain, its model by P(model | configuration), trains that pair alone and
+    then moves the pair's score towards the accuracy that it has on held-out images. P is the softmax of the scores
+    times an inverse temperature that rises linearly from epoch to epoch, balanced so that each model has the same
+    share of all configurations. As in the authors' program, the marginals by which it is balanced are found at the
+    beginning of an epoch and applied to the scores of the moment all through it.
+
+    With one model it draws exactly what `single_path` draws. The task's first metric must be a share of images, at
+    best 1, as accuracy is. Each model sees its M-th part of the steps, so M models need M times the epochs:
+    `budget: {epochs: {per_model: 100}}`.
+
+    Differs from the paper: balanced on logarithms in double precision. Shares count every configuration alike also
+    where the space's sampling weights do not.
+
+    Args:
+        models: how many sets of weights.
+        temperature: factor of the scores in the first epoch and in the last; the larger, the harder the assignment.
+        momentum: of the scores; the part that an observation leaves as it was.
+        tolerance: the divergence of the models' shares from equal ones (in nats) at which balancing ends.
+        assignment: `balanced`; `unbalanced`, the softmax alone; or `fixed`, configurations dealt to the models by
+            lot, once, in equal numbers. The last two show what balance and learning are good for.
+    """
+
+    observes: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        domain: Domain,
+        models: int = 4,
+        temperature: Sequence[float] = (1.0, 100.0),
+        momentum: float = 0.9,
+        tolerance: float = 1e-4,
+        assignment: Assignment = "balanced",
+    ) -> None:
+        _check(models, temperature, momentum, tolerance)
+        self.domain = domain
+        self.models = models
+        self.temperature = (float(temperature[0]), float(temperature[1]))
+        self.momentum = momentum
+        self.tolerance = tolerance
+        self.assignment = assignment
+        self.configurations = _listed(domain)
+        self._index = {architecture: index for index, architecture in enumerate(self.configurations)}
+        size = (len(self.configurations), models)
+        self._scores: Matrix = np.full(size, OPTIMISTIC)
+        self._visits = np.zeros(size, dtype=np.int64)
+        self._inverse_temperature = self.temperature[0]
+        self._columns = [0.0] * models
+        self._dealt: list[int] | None = None  # the model of each configuration, where the assignment is fixed
+
+    def begin_epoch(self, moment: Moment) -> None:
+        first, last = self.temperature
+        self._inverse_temperature = first + (last - first) * moment.epoch / max(1, moment.epochs - 1)
+        self._columns = self._balanced().columns.tolist()
+
+    def draw(self, moment: Moment, rng: np.random.Generator) -> tuple[Pass, ...]:
+        index = self._index[self.domain.sample(rng)]
+        if self.assignment == "fixed":
+            if self._dealt is None:
+                dealt = rng.permutation(len(self.configurations)) % self.models
+                self._dealt = dealt.tolist()
+            model = self._dealt[index]
+        else:
+            model = self._model(index, rng)
+        return (Pass((self.configurations[index],), model),)
+
+    def _model(self, index: int, rng: np.random.Generator) -> int:
+        """Drawn by P(model | configuration), in plain numbers: faster than arrays for so few."""
+        scores = self._scores[index].tolist()
+        logits = [self._inverse_temperature * s - column for s, column in zip(scores, self._columns, strict=True)]
+        largest = max(logits)
+        reached = list(itertools.accumulate(math.exp(logit - largest) for logit in logits))
+        point = rng.random() * reached[-1]
+        return next(model for model, share in enumerate(reached) if point < share)
+
+    def observe(self, moment: Moment, passes: Sequence[Pass], measured: Sequence[Sequence[float]]) -> None:
+        for drawn, values in zip(passes, measured, strict=True):
+            for architecture, value in zip(drawn.architectures, values, strict=True):
+                pair = self._index[architecture], drawn.model
+                self._scores[pair] = self.momentum * self._scores[pair] + (1 - self.momentum) * value
+                self._visits[pair] += 1
+
+    def probabilities(self) -> Matrix:
+        """(C, M) P(model | configuration) by the scores and the temperature of the moment, balanced anew."""
+        if self._dealt is not None:
+            made: Matrix = np.eye(self.models)[self._dealt]
+            return made
+        return self._balanced().probabilities
+
+    def _balanced(self) -> Balanced:
+        most = MOST_ITERATIONS if self.assignment == "balanced" else 0
+        return balance(self._inverse_temperature * self._scores, self.tolerance, most)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "configurations": len(self.configurations),
+            "scores": self._scores.tolist(),
+            "visits": self._visits.tolist(),
+            "inverse_temperature": self._inverse_temperature,
+            "columns": list(self._columns),
+            "dealt": None if self._dealt is None else list(self._dealt),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        scores = np.array(state["scores"], dtype=np.float64)
+        if scores.shape != self._scores.shape:
+            found = "{} configurations and {} models".format(*scores.shape)
+            expected = "expected {} and {}: those of this space and sampler".format(*self._scores.shape)
+            raise InputError(Problem(f"the state of a balanced mixture is of {found}", expected=expected))
+        self._scores = scores
+        self._visits = np.array(state["visits"], dtype=np.int64)
+        self._inverse_temperature = float(state["inverse_temperature"])
+        self._columns = [float(column) for column in state["columns"]]
+        self._dealt = None if state["dealt"] is None else [int(model) for model in state["dealt"]]
+
+    def record(self) -> dict[str, Any]:
+        """Temperature, how balanced it is, and (unless they are large) both matrices with the visits so far."""
+        made: dict[str, Any] = {"inverse_temperature": self._inverse_temperature}
+        if self.assignment == "balanced":
+            balanced = self._balanced()
+            made |= {
+                "iterations": balanced.iterations,
+                "unbalanced_divergence": balanced.unbalanced,
+                "divergence": balanced.divergence,
+            }
+        probabilities = self.probabilities()
+        made["shares"] = probabilities.mean(axis=0).round(6).tolist()
+        made["certainty"] = float(probabilities.max(axis=1).mean())
+        if probabilities.size <= MOST_RECORDED:
+            made["probabilities"] = probabilities.round(4).tolist()
+            made["scores"] = self._scores.round(5).tolist()
+        return made
+
+    def table(self) -> dict[str, Any]:
+        return {
+            "configurations": [architecture.to_json() for architecture in self.configurations],
+            "probabilities": self.probabilities().tolist(),
+            "scores": self._scores.tolist(),
+            "visits": self._visits.tolist(),
+        }
+
+
+def _check(models: int, temperature: Sequence[float], momentum: float, tolerance: float) -> None:
+    problems = []
+    if models < 1:
+        problems.append(Problem(f"balanced_mixture with {models} models", expected="expected at least 1"))
+    if len(temperature) != 2 or not all(math.isfinite(value) and value > 0 for value in temperature):
+        expected = "expected two positive numbers: of the first epoch and of the last"
+        problems.append(Problem(f"balanced_mixture with the temperature {list(temperature)}", expected=expected))
+    if not 0 <= momentum < 1:
+        problems.append(Problem(f"balanced_mixture with the momentum {momentum}", expected="expected 0 <= … < 1"))
+    if not 0 < tolerance < 1:
+        problems.append(Problem(f"balanced_mixture with the tolerance {tolerance}", expected="expected 0 < … < 1"))
+    if problems:
+        raise InputError(problems)
+
+
+def _listed(domain: Domain) -> list[Architecture]:
+    """Every configuration of the domain.
+
+    Raises:
+        InputError: there are too many to keep a score of each.
+    """
+    listed = []
+    if domain.space.size(architecture_part=True) <= MOST_GONE_THROUGH:
+        listed = list(itertools.islice(domain.enumerate(), MOST_CONFIGURATIONS + 1))
+    if not 1 <= len(listed) <= MOST_CONFIGURATIONS:
+        many = f"more than {MOST_CONFIGURATIONS:,} architectures" if listed else "too many architectures to list"
+        found = f"balanced_mixture on {domain.space.name}, which has {many}"
+        expected = "expected a space of which each can be scored; single_path and multi_architecture take any"
+        raise InputError(Problem(found, expected=expected))
+    return listed
