@@ -23,10 +23,11 @@ from nasengine.build import build
 from nasengine.errors import RunError
 from nasengine.evaluators.plan import evaluator_settings, load_materials
 from nasengine.evaluators.plugins import load_plugins
-from nasengine.evaluators.standalone import Standalone, check_finite, resolution, smoothed
+from nasengine.evaluators.standalone import Standalone, check_finite, resolution
 from nasengine.records import Architecture, canonical_json
 from nasengine.runs.files import write_atomically
 from nasengine.training import CheckpointFolder, EpochRecord, evaluate, save_tensors, train
+from nasengine.training.smoothing import smoothed
 
 CHECKPOINTS, WEIGHTS, RESULT = "checkpoints", "weights.safetensors", "result.json"
 

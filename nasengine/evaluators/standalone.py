@@ -22,8 +22,8 @@ from nasengine.execution.executor import failure
 from nasengine.objectives import Direction
 from nasengine.records import Architecture, Job, Result
 from nasengine.space import SearchSpace
-from nasengine.tasks import Task
 from nasengine.training import TrainingSettings, evaluate, train, training_settings
+from nasengine.training.smoothing import smoothed
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +163,6 @@ def import_late_parts(space: SearchSpace) -> None:
     """
     with contextlib.suppress(NasEngineError):  # what cannot be built is for the trials to say
         resolve(space, space.sample(np.random.default_rng(0)))
-
-
-def smoothed(task: Task, label_smoothing: float) -> Task:
-    """The task with its training loss smoothed.
-
-    Raises:
-        InputError: a task whose loss cannot be.
-    """
-    if label_smoothing == 0:
-        return task
-    if "label_smoothing" not in getattr(task, "__dataclass_fields__", {}):
-        found = f"label_smoothing is {label_smoothing}, but the loss of {type(task).__name__} has none"
-        raise InputError(Problem(found, expected="expected label_smoothing 0"))
-    return replace(task, label_smoothing=label_smoothing)  # type: ignore[type-var]
 
 
 def check_finite(measured: Mapping[str, float], part: str) -> None:
