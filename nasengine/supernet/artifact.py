@@ -1,0 +1,132 @@
+"""The folder that a training of shared weights leaves, RUN/<phase>/, and what later phases read from it.
+
+    weights.safetensors    all models, tensors as "MODEL/KEY"
+    supernet.json          what it is of: space, overrides of its network, number of models, sampler; written last
+    table.json             what the sampler knows of every configuration, if it does: its model, its scores
+    history.jsonl          a line an epoch
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from nasengine.errors import InputError, Problem, RunError
+from nasengine.records import Architecture
+from nasengine.space import SearchSpace
+from nasengine.supernet.supernet import Supernet
+
+WEIGHTS, ABOUT, TABLE, HISTORY = "weights.safetensors", "supernet.json", "table.json", "history.jsonl"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SupernetArtifact:
+    """Shared weights on disk.
+
+    Args:
+        folder: where they lie.
+        about: the content of supernet.json.
+        table: the content of table.json; None where there is none.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    table: Mapping[str, Any] | None = None
+    _models: Mapping[Architecture, int] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, folder: Path | str) -> SupernetArtifact:
+        """What a folder holds; the weights are read when a supernet is asked for.
+
+        Raises:
+            RunError: it holds no shared weights, damaged ones, or those of a newer nasengine.
+        """
+        folder = Path(folder)
+        about = _read_json(folder / ABOUT)
+        if about is None:
+            raise RunError(f"{folder} holds no shared weights: there is no {ABOUT} in it")
+        if about.get("format") != FORMAT:
+            raise RunError(f"{folder / ABOUT} has the format {about.get('format')!r}; this nasengine reads {FORMAT}")
+        table = _read_json(folder / TABLE)
+        return cls(folder, about, table, {} if table is None else _models_of(table, folder / TABLE))
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Arguments of the root network that were other than the space's."""
+        return dict(self.about["network"])
+
+    @property
+    def models(self) -> int:
+        """How many sets of weights."""
+        return int(self.about["models"])
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights."""
+        return self.folder / WEIGHTS
+
+    def check(self, space: SearchSpace) -> None:
+        """See that the weights are those of a space.
+
+        Raises:
+            InputError: they are of another.
+        """
+        if self.about["space_hash"] != space.hash:
+            theirs = f"{self.about['space']} (hash {self.about['space_hash'][:12]})"
+            found = f"the shared weights in {self.folder} are of the space {theirs}, not of {space.name}"
+            raise InputError(Problem(found, expected=f"expected weights of the space with the hash {space.hash[:12]}"))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The weights of all models, on the CPU, by "MODEL/KEY".
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        try:
+            return load_file(self.weights)
+        except (OSError, SafetensorError) as error:
+            raise RunError(f"the shared weights cannot be read: {self.weights}: {error}") from error
+
+    def supernet(self, space: SearchSpace, device: torch.device | str = "cpu") -> Supernet:
+        """The supernet with these weights.
+
+        Raises:
+            InputError: the weights are of another space.
+            RunError: they cannot be read.
+        """
+        self.check(space)
+        supernet = Supernet(space, models=self.models, network=self.network, device=device)
+        supernet.load_state(self.state())
+        return supernet
+
+    def model_of(self, architecture: Architecture) -> int:
+        """The set of weights an architecture belongs to: that of its largest probability; 0 without a table."""
+        return self._models.get(architecture, 0)
+
+
+def _models_of(table: Mapping[str, Any], path: Path) -> dict[Architecture, int]:
+    try:
+        rows = zip(table["configurations"], table["probabilities"], strict=True)
+        return {Architecture(options): max(range(len(row)), key=row.__getitem__) for options, row in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is damaged: it holds no mapping")
+    return content
