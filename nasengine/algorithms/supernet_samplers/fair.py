@@ -16,7 +16,7 @@ from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space.domain import Domain
 
-TRIES = 100  # for an architecture of the domain from what the decks hold
+TRIES = 20  # for an architecture of the domain from what the decks hold
 
 
 class Fair(SupernetSampler):
@@ -28,7 +28,8 @@ class Fair(SupernetSampler):
     Differs from the paper, where all choices have equally many options, always matter and combine freely:
     - A deck that is not used up in a step goes on in the next.
     - A choice inside an option that is not taken is dealt nothing.
-    - What breaks a relation or a constraint goes back into its decks; counts are then as equal as those allow.
+    - What breaks a relation or a constraint goes back into its decks, and where only such is left they are shuffled
+      anew: counts are then equal on average, as far as relations and constraints allow.
 
     The space's sampling weights are not looked at.
 
@@ -56,11 +57,8 @@ class Fair(SupernetSampler):
                 if self.domain.accepts(architecture):
                     return architecture
             self._take_back(row, rng)
-        architecture = self.domain.sample(rng)
-        for deck, option in zip(self._decks, space.encoding.row(architecture), strict=True):
-            if option in deck:
-                deck.remove(option)
-        return architecture
+        self._decks = [[] for _ in self.decisions]  # what is left in them goes together with nothing
+        return self.domain.sample(rng)
 
     def _row(self, rng: np.random.Generator) -> list[int]:
         """The next option of every choice that is active."""
