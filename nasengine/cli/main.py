@@ -11,6 +11,7 @@ from nasengine.cli.checking import check, strategies
 from nasengine.cli.comparing import compare
 from nasengine.cli.console import say
 from nasengine.cli.dashboard import dashboard
+from nasengine.cli.rank import rank
 from nasengine.cli.reporting import report
 from nasengine.cli.runs import export, retrain, status
 from nasengine.cli.searching import resume, search
@@ -58,8 +59,8 @@ def main(
 
 
 COMMANDS = (
-    search, resume, status, report, dashboard, retrain, export, compare, check, spaces, strategies, describe, sample,
-    cost, schema,
+    search, resume, status, report, dashboard, retrain, export, compare, rank, check, spaces, strategies, describe,
+    sample, cost, schema,
 )  # fmt: skip
 
 for command in COMMANDS:

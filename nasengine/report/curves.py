@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nasengine.agreement import mid_ranks
 from nasengine.objectives import hypervolume
 
 Array = NDArray[np.float64]
@@ -144,7 +145,7 @@ def mann_whitney(first: Sequence[float], second: Sequence[float]) -> float:
     approximation, corrected for ties and for continuity.
     """
     n, m = len(first), len(second)
-    ranks = _mid_ranks(np.array([*first, *second], dtype=float))
+    ranks = mid_ranks(np.array([*first, *second], dtype=float))
     observed = float(ranks[:n].sum())
     middle = n * (n + m + 1) / 2
     distance = abs(observed - middle)
@@ -173,10 +174,3 @@ def holm(values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(values) - place) * values[index]))
         adjusted[index] = highest
     return adjusted
-
-
-def _mid_ranks(values: Array) -> Array:
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray(last - (counts - 1) / 2, dtype=float)[places]

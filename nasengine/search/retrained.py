@@ -143,10 +143,11 @@ def spreads(records: Iterable[Retrained]) -> dict[str, Spread]:
     for record in records:
         for name, value in record.measurements.items() if record.completed else ():
             values.setdefault(name, []).append(value)
-    return {name: _spread(found) for name, found in values.items()}
+    return {name: spread_of(found) for name, found in values.items()}
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def spread_of(values: Sequence[float]) -> Spread:
+    """Of at least one value."""
     mean = math.fsum(values) / len(values)
     if len(values) < 2:
         return Spread(1, mean, None)

@@ -10,8 +10,8 @@ from typer.testing import Result
 from nasengine.cli.main import COMMANDS
 
 NAMES = (
-    "search", "resume", "status", "report", "dashboard", "retrain", "export", "compare", "check", "spaces",
-    "strategies", "describe", "sample", "cost", "schema",
+    "search", "resume", "status", "report", "dashboard", "retrain", "export", "compare", "rank", "check",
+    "spaces", "strategies", "describe", "sample", "cost", "schema",
 )  # fmt: skip
 
 
