@@ -76,9 +76,11 @@ class ExecutorType(Protocol):
 
     Args:
         make: makes the evaluator where the jobs run.
-        workers: how many jobs run at once.
+        workers: how many processes there are.
         timeout_s: longest a job may take once begun; None: as long as it takes.
         threads: of torch in every process that measures; gradients depend on it.
+        group: how many jobs the evaluator is handed at once, if so many wait; one unless it measures many together
+            faster than one by one. A time limit is for one job, so it goes with groups of one only.
 
     Raises:
         InputError: settings that it cannot keep.
@@ -88,7 +90,7 @@ class ExecutorType(Protocol):
     is_cluster: bool
 
     def __call__(
-        self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1
+        self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1, group: int = 1
     ) -> Executor: ...
 
 
@@ -113,6 +115,7 @@ class ClusterType(ExecutorType, Protocol):
         workers: int = 1,
         timeout_s: float | None = None,
         threads: int = 1,
+        group: int = 1,
         address: str | None = None,
         gpus: float = 0,
         share: Share | None = None,
@@ -151,6 +154,18 @@ def measure(evaluator: EvaluatesJobs, jobs: Sequence[Job]) -> Iterator[Result]:
         return
     for trial in waiting:
         yield Result(trial, "failed", reason="the evaluator gave no result for this trial")
+
+
+def check_group(group: int, timeout_s: float | None) -> None:
+    """See that an executor can keep what it was told of groups.
+
+    Raises:
+        ValueError: no job at all, or several under a time limit for one.
+    """
+    if group < 1:
+        raise ValueError(f"need at least one job in a group, got {group=}")
+    if group > 1 and timeout_s is not None:
+        raise ValueError(f"a time limit is for one job, got {group=} and {timeout_s=}")
 
 
 def set_torch_threads(threads: int) -> int | None:

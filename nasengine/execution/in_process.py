@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import ClassVar
 
 from nasengine.errors import InputError, Problem
-from nasengine.execution.executor import EvaluatesJobs, MakeEvaluator, measure, set_torch_threads
+from nasengine.execution.executor import EvaluatesJobs, MakeEvaluator, check_group, measure, set_torch_threads
 from nasengine.records import Job, Result
 
 
@@ -45,8 +45,7 @@ class InProcess:
         if workers != 1 or timeout_s is not None:
             found = "the executor in_process has neither workers nor a time limit for a trial"
             raise InputError(Problem(found, expected="expected the executor local"))
-        if group < 1:
-            raise ValueError(f"need at least one job in a group, got {group=}")
+        check_group(group, timeout_s)
         self._make = make
         self._evaluator: EvaluatesJobs | None = None
         self._waiting: deque[Job] = deque()

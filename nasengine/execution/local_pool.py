@@ -2,16 +2,18 @@
 
 Built on `pebble`, with one pool of one worker per slot: a slot holds one job, so a worker that dies is known
 to have died of that job, and no lock is shared with the others. A slot whose worker died gets a new one.
+Where evaluators want several jobs at once, those of a worker that died are run again one by one.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import queue
 import signal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from typing import Any, ClassVar
 
 from nasengine.errors import InputError, Problem, RunError
 from nasengine.execution import worker
-from nasengine.execution.executor import MakeEvaluator
+from nasengine.execution.executor import MakeEvaluator, check_group
 from nasengine.records import Job, Result
 
 LOST_BEFORE_GIVING_UP = 2
@@ -36,6 +38,7 @@ class LocalPool:
         timeout_s: longest a trial may take once begun; a longer one fails and its worker is replaced.
         threads: of torch and the numerical libraries in each worker. Fixed, since the sum that a gradient is
             depends on it: with 1, any number of workers measures the same.
+        group: how many jobs a worker is handed at once, if so many wait.
 
     Raises:
         InputError: pebble is not installed, or `make` cannot be sent to another process.
@@ -45,9 +48,10 @@ class LocalPool:
     is_cluster: ClassVar[bool] = False
 
     def __init__(
-        self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1
+        self, make: MakeEvaluator, *, workers: int = 1, timeout_s: float | None = None, threads: int = 1, group: int = 1
     ) -> None:
         leave_if_importing_main()
+        check_group(group, timeout_s)
         if workers < 1:
             raise InputError(Problem(f"{workers} workers", expected="expected at least 1"))
         if timeout_s is not None and timeout_s <= 0:
@@ -56,22 +60,24 @@ class LocalPool:
             self._start = (pickle.dumps(make), threads)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(f"the evaluator cannot be sent to worker processes: {error}") from error
-        self._timeout_s = timeout_s
-        self._arrivals: queue.SimpleQueue[tuple[_Slot, Job | None, Future[Any]]] = queue.SimpleQueue()
+        self._timeout_s, self._group = timeout_s, group
+        self._arrivals: queue.SimpleQueue[tuple[_Slot, Sequence[Job], Future[Any]]] = queue.SimpleQueue()
         self._waiting: deque[Job] = deque()
         self._running: dict[int, Job] = {}
         self._lost: dict[int, int] = {}
+        self._suspects: set[int] = set()  # were at a worker that died, with others
+        self._done: deque[Result] = deque()
         self._slots = [_Slot(self._start, self._arrivals) for _ in range(workers)]
         self._idle: list[_Slot] = []
         self._started = False
 
     @property
     def capacity(self) -> int:
-        return len(self._slots)
+        return len(self._slots) * self._group
 
     @property
     def outstanding(self) -> int:
-        return len(self._waiting) + len(self._running)
+        return len(self._waiting) + len(self._running) + len(self._done)
 
     def submit(self, job: Job) -> None:
         self._waiting.append(job)
@@ -79,24 +85,34 @@ class LocalPool:
             self._started = True
             for slot in self._slots:
                 slot.start()
-        self._place()
+        if self._group == 1:  # else more may be on its way, and a small group is a slow one
+            self._place()
 
     def results(self) -> Iterator[Result]:
         while self.outstanding:
-            slot, job, future = self._arrivals.get()
-            if job is None:
-                self._welcome(slot, future)
+            if self._done:
+                yield self._done.popleft()
                 continue
-            result = self._outcome(slot, job, future)
-            if result is not None:
-                yield result
+            self._place()
+            slot, jobs, future = self._arrivals.get()
+            if jobs:
+                self._take(slot, jobs, future)
+            else:
+                self._welcome(slot, future)
 
     def _place(self) -> None:
-        """Hand waiting jobs to idle slots, oldest first."""
+        """Hand waiting jobs to idle slots, oldest first, evenly."""
         while self._waiting and self._idle:
-            job, slot = self._waiting.popleft(), self._idle.pop()
-            self._running[job.trial] = job
-            slot.run(job, self._timeout_s)
+            jobs = self._next(min(self._group, math.ceil(len(self._waiting) / len(self._idle))))
+            self._running |= {job.trial: job for job in jobs}
+            self._idle.pop().run(jobs, self._timeout_s)
+
+    def _next(self, most: int) -> list[Job]:
+        """The oldest jobs that wait; one that may have killed a worker goes alone."""
+        jobs = [self._waiting.popleft()]
+        while len(jobs) < most and self._suspects.isdisjoint((jobs[0].trial, self._waiting[0].trial)):
+            jobs.append(self._waiting.popleft())
+        return jobs
 
     def _welcome(self, slot: _Slot, future: Future[Any]) -> None:
         """A slot's first answer: its worker is up, or nothing can be."""
@@ -110,30 +126,40 @@ class LocalPool:
                 "since every worker imports the script"
             ) from None
         self._idle.append(slot)
-        self._place()
 
-    def _outcome(self, slot: _Slot, job: Job, future: Future[Any]) -> Result | None:
-        """What became of a job; None when it has to be run again. The slot takes its next job at once."""
+    def _take(self, slot: _Slot, jobs: Sequence[Job], future: Future[Any]) -> None:
+        """Note what became of jobs, or that they have to be run again. A slot takes its next job at once."""
         error = future.exception()
         if isinstance(error, worker.UnusableWorkerError):
             raise error.explained()
-        del self._running[job.trial]
+        for job in jobs:
+            del self._running[job.trial]
         if isinstance(error, BrokenProcessPool):
-            # The worker died before it took the job, or at the very moment it did: nobody can tell which.
+            # The worker died before it took the jobs, or at the very moment it did: nobody can tell which.
             slot.restart()
-            self._lost[job.trial] = self._lost.get(job.trial, 0) + 1
-            if self._lost[job.trial] < LOST_BEFORE_GIVING_UP:
-                self._waiting.appendleft(job)
-                return None
-            return _failed(job, "its worker process died before it could begin, twice")
+            for job in reversed(jobs):
+                self._lost[job.trial] = self._lost.get(job.trial, 0) + 1
+                if self._lost[job.trial] < LOST_BEFORE_GIVING_UP:
+                    self._waiting.appendleft(job)
+                else:
+                    self._done.append(_failed(job, "its worker process died before it could begin, twice"))
+            return
         self._idle.append(slot)
-        self._place()
-        return _result(job, future, self._timeout_s)
+        if error is not None and len(jobs) > 1:  # which of them it was, only each by itself can tell
+            self._suspects |= {job.trial for job in jobs}
+            self._waiting.extendleft(reversed(jobs))
+            return
+        self._suspects -= {job.trial for job in jobs}
+        self._done.extend(_results(jobs, future, self._timeout_s))
+        if self._group == 1:
+            self._place()
 
     def close(self) -> None:
         """Stop every worker; what they were doing is dropped."""
         self._waiting.clear()
         self._running.clear()
+        self._done.clear()
+        self._suspects.clear()
         self._idle.clear()
         for slot in self._slots:
             slot.stop()
@@ -154,7 +180,7 @@ class _Slot:
     """One worker process at a time, replaced when it dies; answers go to the pool's queue of arrivals."""
 
     def __init__(
-        self, start: tuple[bytes, int], arrivals: queue.SimpleQueue[tuple[_Slot, Job | None, Future[Any]]]
+        self, start: tuple[bytes, int], arrivals: queue.SimpleQueue[tuple[_Slot, Sequence[Job], Future[Any]]]
     ) -> None:
         self._initial = start
         self._arrivals = arrivals
@@ -167,15 +193,16 @@ class _Slot:
         )
         with _interrupts_blocked():
             future = self._pool.schedule(worker.ready)
-        future.add_done_callback(lambda done: self._arrivals.put((self, None, done)))
+        future.add_done_callback(lambda done: self._arrivals.put((self, (), done)))
 
-    def run(self, job: Job, timeout_s: float | None) -> None:
+    def run(self, jobs: Sequence[Job], timeout_s: float | None) -> None:
+        text = json.dumps([job.to_json() for job in jobs])
         try:
-            future = self._pool.schedule(worker.run_job, args=[json.dumps(job.to_json())], timeout=timeout_s)
+            future = self._pool.schedule(worker.run_jobs, args=[text], timeout=timeout_s)
         except RuntimeError as error:  # the worker died while it had nothing to do
             future = Future()
             future.set_exception(BrokenProcessPool(str(error)))
-        future.add_done_callback(lambda done: self._arrivals.put((self, job, done)))
+        future.add_done_callback(lambda done: self._arrivals.put((self, jobs, done)))
 
     def restart(self) -> None:
         self.stop()
@@ -225,10 +252,15 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _result(job: Job, future: Future[Any], timeout_s: float | None) -> Result:
+def _results(jobs: Sequence[Job], future: Future[Any], timeout_s: float | None) -> list[Result]:
     error = future.exception()
     if error is None:
-        return Result.from_json(json.loads(future.result()))
+        return [Result.from_json(record) for record in json.loads(future.result())]
+    (job,) = jobs
+    return [_failure(job, error, timeout_s)]
+
+
+def _failure(job: Job, error: BaseException, timeout_s: float | None) -> Result:
     if isinstance(error, TimeoutError):
         return _failed(job, f"took longer than {timeout_s:g} s", seconds=timeout_s or 0.0)
     exit_code = getattr(error, "exitcode", None)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from nasengine.errors import InputError, Problem, RunError
 from nasengine.execution.chunks import HOLD_S, ChunkSize, decode
-from nasengine.execution.executor import MakeEvaluator, Share
+from nasengine.execution.executor import MakeEvaluator, Share, check_group
 from nasengine.execution.ray_session import RaySession, check_installed
 from nasengine.execution.ray_slot import Call, Slot, Start
 from nasengine.execution.worker import UnusableWorkerError
@@ -37,6 +37,7 @@ class RayCluster:
         threads: of torch in each worker, which sets so many CPUs of the cluster aside for itself.
         address: "auto", HOST:PORT; None: a Ray of our own on this machine. One that this process has initialised is
             used in any case.
+        group: how many jobs a worker is handed at once, if so many wait.
         gpus: that each worker is given.
         share: arrays for `make(arrays=…)`, put into the object store once, mapped read-only on each machine.
         patience_s: how long to wait for the first worker, or for another when the last one is lost.
@@ -56,6 +57,7 @@ class RayCluster:
         workers: int = 1,
         timeout_s: float | None = None,
         threads: int = 1,
+        group: int = 1,
         address: str | None = None,
         gpus: float = 0,
         share: Share | None = None,
@@ -65,13 +67,14 @@ class RayCluster:
             raise InputError(Problem(f"{workers} workers", expected="expected at least 1, or 0 for as many as fit"))
         if timeout_s is not None and timeout_s <= 0:
             raise InputError(Problem(f"a time limit of {timeout_s} s for a trial", expected="expected more than 0"))
+        check_group(group, timeout_s)
         check_installed()
         self._make, self._share = make, share
         self._workers, self._threads, self._gpus, self._address = workers, threads, gpus, address
         self._timeout_s, self._patience_s = timeout_s, patience_s
         self._session: RaySession | None = None
         self._slots: list[Slot] = []
-        self._size = ChunkSize()
+        self._group, self._size = group, ChunkSize(group)
         self._waiting: deque[Job] = deque()
         self._suspects: deque[Job] = deque()  # were at a worker that was lost, with others
         self._arrived: deque[Result] = deque()
@@ -140,6 +143,7 @@ class RayCluster:
             make=session.ray.cloudpickle.dumps(self._make),
             threads=self._threads,
             gpus=self._gpus,
+            group=self._group,
             names=None if arrays is None else tuple(arrays),
             arrays=() if arrays is None else tuple(session.ray.put(array) for array in arrays.values()),
         )

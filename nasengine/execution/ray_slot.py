@@ -25,6 +25,7 @@ class Start:
         threads: of torch, and CPUs that the cluster sets aside for the worker.
         gpus: that it is given.
         names: of the arrays that all share; None: there are none. `arrays` where they are in the object store.
+        group: how many jobs are to be measured together.
     """
 
     make: bytes
@@ -32,6 +33,7 @@ class Start:
     gpus: float
     names: tuple[str, ...] | None = None
     arrays: tuple[Any, ...] = ()
+    group: int = 1
 
 
 @dataclass(eq=False)
@@ -73,7 +75,8 @@ class Slot:
 
     def run(self, jobs: Sequence[Job]) -> Call:
         """Send jobs behind those that it has."""
-        call = Call(jobs, self._actor.run.remote(encode(jobs)), alone=len(jobs) == 1 and not self.calls)
+        reference = self._actor.run.remote(encode(jobs), self._start.group)
+        call = Call(jobs, reference, alone=len(jobs) == 1 and not self.calls)
         for other in self.calls:
             other.alone = False
         self.calls.append(call)

@@ -58,7 +58,7 @@ class RayWorker:
             raise UnusableWorkerError(f"{type(error).__name__}: {error}", traceback.format_exc(), problem) from None
         set_torch_threads(self._threads)
 
-    def run(self, chunk: str) -> str:
+    def run(self, chunk: str, group: int) -> str:
         """See `chunks.answer`."""
         assert self._evaluator is not None, "prepare() comes first"
-        return answer(self._evaluator, chunk)
+        return answer(self._evaluator, chunk, group)

@@ -63,16 +63,16 @@ def ready() -> int:
     return os.getpid()
 
 
-def run_job(job: str) -> str:
-    """Measure one job.
+def run_jobs(jobs: str) -> str:
+    """Measure jobs together.
 
     Raises:
         UnusableWorkerError: the worker has no evaluator.
     """
     ready()
     assert _evaluator is not None, "start() comes first"
-    (result,) = measure(_evaluator, [Job.from_json(json.loads(job))])
-    return json.dumps(result.to_json(), default=str)
+    measured = measure(_evaluator, [Job.from_json(job) for job in json.loads(jobs)])
+    return json.dumps([result.to_json() for result in measured], default=str)
 
 
 def _die_with_parent() -> None:
