@@ -1,0 +1,190 @@
+"""The extent of a space: the shape of every shared tensor, large enough for all architectures, found by building some.
+
+The largest architecture takes in every decision the option with the most parameters, one decision after the other.
+From it, and from architectures that reach what stands inside options it does not take, every decision is varied
+alone; a shared tensor is as long in each axis as the longest of all these. Nothing is computed: networks are built
+without memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nasengine.errors import Problem
+from nasengine.records import Architecture
+from nasengine.space import SearchSpace
+from nasengine.space.decisions import Decision
+from nasengine.supernet.errors import SupernetError
+from nasengine.supernet.keys import tensors
+from nasengine.supernet.private import private_network
+
+MOST_OPTIONS = 24  # of one decision that are tried
+RANDOM = 64  # architectures among which the largest that keeps the relations is looked for
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What the shared weights of a space must hold.
+
+    Args:
+        shapes: key -> shape of the shared tensor.
+        origins: key -> an architecture whose own tensor is as large as any.
+        whole: the architecture with the most parameters, relations left aside.
+        largest, smallest: those with the most and the fewest parameters found that keep the relations.
+        variants: what was built: `whole` with one decision changed, and what lies inside options it does not take.
+    """
+
+    shapes: Mapping[str, Shape]
+    origins: Mapping[str, Architecture]
+    whole: Architecture
+    largest: Architecture
+    smallest: Architecture
+    variants: tuple[Architecture, ...]
+
+
+@dataclass
+class _Survey:
+    space: SearchSpace
+    overrides: Mapping[str, Any] | None
+    found: dict[Architecture, dict[str, Shape]] = field(default_factory=dict)
+
+    def shapes(self, architecture: Architecture) -> dict[str, Shape]:
+        if architecture not in self.found:
+            network = private_network(
+                self.space, architecture, self.overrides, torch.device("cpu"), torch.get_default_dtype()
+            )
+            self.found[architecture] = shapes_of(network)
+        return self.found[architecture]
+
+    def size(self, architecture: Architecture) -> int:
+        return sum(int(np.prod(shape)) for shape in self.shapes(architecture).values())
+
+    def architecture(self, wishes: list[int]) -> Architecture:
+        """The architecture of an option for every decision, whether it is active or not."""
+        return self.space.decode(np.array(wishes, dtype=np.int16))
+
+    def extreme(self, wishes: list[int], sign: int, *, feasible: bool = False, only: range | None = None) -> list[int]:
+        """One decision after the other takes its largest (sign 1) or smallest (-1) option, as counted."""
+        wishes = list(wishes)
+        for column, decision in enumerate(self.space.decisions):
+            if (only is not None and column not in only) or decision.path not in self.architecture(wishes):
+                continue
+            tried = [(option, [*wishes[:column], option, *wishes[column + 1 :]]) for option in some_options(decision)]
+            if feasible:
+                tried = [(o, w) for o, w in tried if self.space.satisfies(self.architecture(w))]
+            if tried:
+                wishes[column] = max(tried, key=lambda t: (sign * self.size(self.architecture(t[1])), sign * t[0]))[0]
+        return wishes
+
+
+def survey(space: SearchSpace, overrides: Mapping[str, Any] | None = None) -> Extent:
+    """Find the extent of a space.
+
+    Raises:
+        SupernetError: a tensor has more axes in one architecture than in another.
+    """
+    look = _Survey(space, overrides)
+    decisions = space.decisions
+    start = [_by_number(decision, largest=True) for decision in decisions]
+    wishes = look.extreme(start, 1)
+    whole = look.architecture(wishes)
+    look.shapes(whole)
+    for column, decision in enumerate(decisions):
+        if decision.path in whole:
+            continue
+        reaching = _reach(decisions, column, wishes)
+        look.extreme(reaching, 1, only=range(column, len(decisions)))
+    low = look.extreme([_by_number(decision, largest=False) for decision in decisions], -1)
+    largest, smallest = whole, look.architecture(low)
+    if space.relations:
+        largest, smallest = (_feasible(look, best, sign) for best, sign in ((largest, 1), (smallest, -1)))
+    shapes: dict[str, Shape] = {}
+    origins: dict[str, Architecture] = {}
+    for architecture, theirs in look.found.items():
+        for key, shape in theirs.items():
+            _widen(shapes, origins, key, shape, architecture)
+    return Extent(shapes, origins, whole, largest, smallest, tuple(look.found))
+
+
+def shapes_of(network: nn.Module) -> dict[str, Shape]:
+    """Key -> shape of every tensor that can be shared."""
+    return {held.key: tuple(held.tensor.shape) for held in tensors(network)}
+
+
+def some_options(decision: Decision) -> list[int]:
+    """Indices of options to try: all, or of very many those spread evenly, with the longest."""
+    count = len(decision.options)
+    spread = np.unique(np.linspace(0, count - 1, min(count, MOST_OPTIONS)).round().astype(int)).tolist()
+    return sorted({*spread, _by_number(decision, largest=True), _by_number(decision, largest=False)})
+
+
+def _by_number(decision: Decision, *, largest: bool) -> int:
+    """The option that seems largest or smallest: by number, by length of a subset, else the last or first."""
+
+    def size(index: int) -> tuple[float, int]:
+        option = decision.options[index]
+        if isinstance(option, tuple):
+            return len(option), index
+        return (float(option), index) if isinstance(option, (int, float)) else (0.0, index)
+
+    indices = range(len(decision.options))
+    return max(indices, key=size) if largest else min(indices, key=size)
+
+
+def _reach(decisions: tuple[Decision, ...], column: int, wishes: list[int]) -> list[int]:
+    """The same wishes, with the decisions above one so that it is active."""
+    wishes = list(wishes)
+    waiting = [column]
+    while waiting:
+        decision = decisions[waiting.pop()]
+        if decision.conditional:
+            for parent, options in decision.sites[0]:
+                if wishes[parent] not in options:
+                    wishes[parent] = max(options)
+                waiting.append(parent)
+    return wishes
+
+
+def _feasible(look: _Survey, best: Architecture, sign: int) -> Architecture:
+    """The best architecture that keeps the relations: itself, or the best of some at random, improved."""
+    space = look.space
+    if space.satisfies(best):
+        return best
+    rng = np.random.default_rng(0)
+    start = max((space.sample(rng) for _ in range(RANDOM)), key=lambda architecture: sign * look.size(architecture))
+    encoded = space.encode(start).tolist()
+    wishes = [
+        index if index >= 0 else _by_number(decision, largest=sign > 0)
+        for index, decision in zip(encoded, space.decisions, strict=True)
+    ]
+    improved = look.architecture(look.extreme(wishes, sign, feasible=True))
+    return improved if space.satisfies(improved) else start
+
+
+def _widen(
+    shapes: dict[str, Shape], origins: dict[str, Architecture], key: str, shape: Shape, architecture: Architecture
+) -> None:
+    known = shapes.get(key)
+    if known is None:
+        shapes[key], origins[key] = shape, architecture
+        return
+    if len(known) != len(shape):
+        raise SupernetError(
+            Problem(
+                f"{key} has the shape {known} in one architecture and {shape} in another: they cannot share it",
+                expected="make them two named options of a choice: {choice: {a: {type: …}, b: {type: …}}}",
+            )
+        )
+    widest = tuple(map(max, known, shape))
+    if widest != known:
+        shapes[key] = widest
+        if shape == widest:
+            origins[key] = architecture

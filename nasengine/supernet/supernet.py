@@ -1,0 +1,152 @@
+"""The supernet: one set of weights for all architectures of a space, and every network a view of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasengine.build import build, check_overrides, refuse_what_has_no_network
+from nasengine.errors import InputError, Problem
+from nasengine.records import Architecture
+from nasengine.space import SearchSpace
+from nasengine.supernet.cuts import Cut
+from nasengine.supernet.extent import survey
+from nasengine.supernet.keys import tensors
+from nasengine.supernet.parts import Parts
+from nasengine.supernet.private import private_network
+from nasengine.supernet.views import View
+from nasengine.supernet.weights import load_weights, make_weights
+
+MOST_VIEWS = 256  # networks that are kept, of some hundred kilobytes each
+
+
+class Supernet:
+    """Weights that all architectures of a space share; a network is the plain one, run on its part of them.
+
+        supernet = Supernet(space)
+        scores = supernet(images, architecture)
+
+    Args:
+        space: must describe a network.
+        models: number of sets of weights, each drawn on its own.
+        network: arguments of the root network that replace those of the space; none that is searched.
+        seed: of the initial weights.
+        device, dtype: of the weights.
+
+    Raises:
+        InputError: a space that has no plain network, or fewer than one model.
+        SupernetError: a layer whose weights cannot be shared.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        models: int = 1,
+        network: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if models < 1:
+            raise InputError(Problem(f"a supernet has at least one set of weights, got {models}"))
+        refuse_what_has_no_network(space)
+        check_overrides(space, network)
+        self.space = space
+        self.network = dict(network or {})
+        self.models = models
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.training = True
+        self.extent = survey(space, self.network)
+        self.largest = self.extent.largest
+        self.smallest = self.extent.smallest
+        self.parts = Parts(self.extent)
+        self._stores = [
+            make_weights(space, self.extent, self.network, seed=seed, model=m, device=self.device, dtype=dtype)
+            for m in range(models)
+        ]
+        self._views: OrderedDict[tuple[Architecture, int], nn.Module] = OrderedDict()
+
+    def __call__(self, images: Tensor, architecture: Architecture, *, model: int = 0) -> Tensor:
+        """What the network of an architecture gives for a batch of images.
+
+        Args:
+            images: (N, C, H, W)
+            model: which set of weights.
+        """
+        output: Tensor = self.view(architecture, model=model)(images)
+        return output
+
+    def view(self, architecture: Architecture, *, model: int = 0) -> nn.Module:
+        """The network of an architecture on the shared weights, in the supernet's mode (training or evaluation).
+
+        It is kept: asked for again, it is the same module. Its gradients flow to the shared parameters.
+        """
+        found = self._views.get((architecture, model))
+        if found is None:
+            found = private_network(self.space, architecture, self.network, self.device, self.dtype)
+            View(found, self._store(model), self._cuts(found))
+            found.train(self.training)
+            if len(self._views) >= MOST_VIEWS:
+                self._views.popitem(last=False)
+            self._views[architecture, model] = found
+        else:
+            self._views.move_to_end((architecture, model))
+            if found.training != self.training:
+                found.train(self.training)
+        return found
+
+    def subnet(self, architecture: Architecture, *, model: int = 0) -> nn.Module:
+        """A network of its own with the values that its view has now, as `build` makes it."""
+        network = build(self.space, architecture, network=self.network, seed=0).to(self.device, self.dtype)
+        store = self._store(model)
+        cuts = self._cuts(network)
+        with torch.no_grad():
+            for held in tensors(network):
+                held.tensor.copy_(cuts[held.key].of(store[held.key]))
+        return network.train(self.training)
+
+    def named_parameters(self, model: int = 0) -> Iterator[tuple[str, nn.Parameter]]:
+        """(key, parameter) of everything that is trained, in a fixed order."""
+        for key, tensor in self._store(model).items():
+            if isinstance(tensor, nn.Parameter):
+                yield key, tensor
+
+    def parameters(self, model: int = 0) -> list[nn.Parameter]:
+        """Everything of one model that is trained."""
+        return [parameter for _, parameter in self.named_parameters(model)]
+
+    def state(self, model: int | None = None) -> dict[str, Tensor]:
+        """Every tensor as "MODEL/KEY", sharing its memory: of one model, or of all."""
+        chosen = range(self.models) if model is None else [model]
+        return {f"{m}/{key}": tensor.detach() for m in chosen for key, tensor in self._store(m).items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copy in what `state()` of all models gave.
+
+        Raises:
+            InputError: a tensor is missing, unknown, or of another shape.
+        """
+        load_weights(self._stores, state)
+
+    def train(self, mode: bool = True) -> Supernet:
+        """Training or evaluation, for every view that is asked for from now on."""
+        self.training = mode
+        return self
+
+    def eval(self) -> Supernet:
+        """The same as `train(False)`."""
+        return self.train(False)
+
+    def _store(self, model: int) -> dict[str, Tensor]:
+        if not 0 <= model < self.models:
+            raise InputError(Problem(f"there is no model {model}: this supernet has {self.models}, numbered from 0"))
+        return self._stores[model]
+
+    def _cuts(self, network: nn.Module) -> dict[str, Cut]:
+        return self.parts.cuts(network)
