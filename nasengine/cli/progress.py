@@ -19,6 +19,7 @@ from nasengine.search.events import (
     PhaseEnded,
     PhaseSkipped,
     PhaseStarted,
+    PreparationProgress,
     RunStarted,
     SearchProgress,
     TrainingEnded,
@@ -70,6 +71,8 @@ class Lines(Watcher):
                 self.search(event)
             case TrainingProgress():
                 self.training(event)
+            case PreparationProgress():
+                self.preparation(event)
             case _:
                 text = describe(event)
                 if text:
@@ -112,6 +115,14 @@ class Lines(Watcher):
         step = max(1, event.epochs // 10)
         if event.epoch % step == 0 or event.epoch == event.epochs:
             self.line(f"  {event.name}: epoch {event.epoch}/{event.epochs}, {shown(event.measurements)}")
+
+    def preparation(self, event: PreparationProgress) -> None:
+        """An epoch of a preparation ended: every tenth of them is worth a line."""
+        step = max(1, event.epochs // 10)
+        if event.epoch % step == 0 or event.epoch == event.epochs:
+            left = event.seconds * (event.epochs - event.epoch)
+            shown_left = f"; {duration(left)} left" if left else ""
+            self.line(f"  epoch {event.epoch}/{event.epochs}, {shown(event.measurements)}{shown_left}")
 
 
 class Bar(Lines):
@@ -172,6 +183,11 @@ class Bar(Lines):
 
     def training(self, event: TrainingProgress) -> None:
         self._show(f"{event.phase} {event.name}", event.epoch, event.epochs)
+        left = event.seconds * (event.epochs - event.epoch)
+        self._bar.update(self._task, best=shown(event.measurements), left=f"{duration(left)} left" if left else "")
+
+    def preparation(self, event: PreparationProgress) -> None:
+        self._show(event.phase, event.epoch, event.epochs)
         left = event.seconds * (event.epochs - event.epoch)
         self._bar.update(self._task, best=shown(event.measurements), left=f"{duration(left)} left" if left else "")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nasengine.errors import InputError, RunError
+from nasengine.search.prepared import is_prepared
 from nasengine.search.retrained import RESULTS, read_results
 from nasengine.space.language.yaml import parse_document, plain, read_text
 
@@ -21,13 +22,17 @@ def unfinished(run: Path) -> list[str] | None:
         content = plain(parse_document(read_text(run / RUN_FILE), RUN_FILE).documents[0])
         phases = [next(iter(phase.items())) for phase in content["strategy"]["phases"]]
         names = [settings["name"] for _, settings in phases]
-        done = [
-            (run / settings["name"] / RANKING).is_file() if kind == "search" else _is_retrained(run, settings, phases)
-            for kind, settings in phases
-        ]
+        done = [_is_done(run, kind, settings, phases) for kind, settings in phases]
     except (InputError, RunError, OSError, LookupError, TypeError, AttributeError, StopIteration):
         return None
     return [name for name, is_done in zip(names, done, strict=True) if not is_done]
+
+
+def _is_done(run: Path, kind: str, settings: Mapping[str, Any], phases: list[tuple[str, Mapping[str, Any]]]) -> bool:
+    folder = run / settings["name"]
+    if kind == "prepare":
+        return is_prepared(folder)
+    return (folder / RANKING).is_file() if kind == "search" else _is_retrained(run, settings, phases)
 
 
 def _is_retrained(run: Path, settings: Mapping[str, Any], phases: list[tuple[str, Mapping[str, Any]]]) -> bool:

@@ -45,7 +45,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase begins, or goes on; `kind` is search or retrain."""
+    """A phase begins, or goes on; `kind` is prepare, search or retrain."""
 
     phase: str
     kind: str
@@ -129,6 +129,34 @@ class TrainingProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class PreparationProgress:
+    """An epoch of a prepare phase ended.
+
+    Args:
+        phase: which.
+        epoch, epochs: how far it is.
+        measurements: of this epoch, such as the training loss.
+        seconds: that this epoch took.
+    """
+
+    phase: str
+    epoch: int
+    epochs: int
+    measurements: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "event": "prepare_progress",
+            "phase": self.phase,
+            "epoch": self.epoch,
+            "epochs": self.epochs,
+            "measurements": dict(self.measurements),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingEnded:
     """A retraining ended, well or badly; `record` is its line in results.jsonl."""
 
@@ -184,6 +212,7 @@ Event: TypeAlias = (
     | PhaseSkipped
     | SearchProgress
     | TrainingProgress
+    | PreparationProgress
     | TrainingEnded
     | PhaseEnded
     | Note

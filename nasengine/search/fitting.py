@@ -18,9 +18,11 @@ from nasengine.build.network import refuse_what_has_no_network
 from nasengine.costs import COSTS, check_constraints, check_known
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
-from nasengine.search.language.settings import Phase, RetrainPhase, SearchPhase, Strategy
+from nasengine.search.inheriting import check_inheriting, reads_weights
+from nasengine.search.language.settings import Phase, PreparePhase, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.language.values import check_algorithm, check_scheduler, check_training
 from nasengine.search.needs import metrics_of, settings_of_evaluator
+from nasengine.search.preparing import check_prepare
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import all_constraints, make_domain
 from nasengine.space import SearchSpace
@@ -48,6 +50,9 @@ def check_fit(settings: RunSettings) -> None:
         raise InputError(problems)
     problems = list(_check_phases(space, strategy))
     for index, phase in enumerate(strategy.phases):
+        if isinstance(phase, PreparePhase):
+            problems += check_prepare(space, strategy, phase)
+        problems += check_inheriting(space, strategy, phase, settings.data)
         if isinstance(phase, SearchPhase):
             problems += _check_held_out(strategy, phase)
             problems += _check_components(space, strategy, phase)
@@ -164,19 +169,14 @@ def _check_end(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> It
 
 def _check_phases(space: SearchSpace, strategy: Strategy) -> Iterator[Problem]:
     for phase in strategy.phases:
-        if phase.kind == "prepare":
-            yield strategy.problem(f"phases.{phase.name}", "no phase of the kind prepare can run in this version")
         yield from _check_network(space, strategy, phase)
         yield from _check_origins(strategy, phase)
         if isinstance(phase, SearchPhase):
             reads = f"the algorithm {phase.algorithm.type!r} reads no artifact"
             if phase.require:
                 yield strategy.problem(f"phases.{phase.name}.require", f"{reads}, so there is nothing to require")
-            if phase.origins:
+            if phase.origins and not reads_weights(phase):
                 yield strategy.problem(f"phases.{phase.name}.from", f"{reads}, so `from` would change nothing")
-            if phase.evaluator is not None and phase.evaluator.start is not None:
-                message = f"the evaluator {phase.evaluator.component.type!r} starts from fresh weights only"
-                yield strategy.problem(f"phases.{phase.name}.evaluator.start", message)
 
 
 def _check_network(space: SearchSpace, strategy: Strategy, phase: Phase) -> Iterator[Problem]:

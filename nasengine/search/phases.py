@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from nasengine.errors import RunError
 from nasengine.runs import Header, Journal
 from nasengine.search.events import OnEvent, RunEnded, RunStarted
-from nasengine.search.language.settings import RetrainPhase, SearchPhase
+from nasengine.search.language.settings import PreparePhase, RetrainPhase, SearchPhase
+from nasengine.search.prepared import HISTORY, PREPARED
+from nasengine.search.preparing import prepare
 from nasengine.search.retraining import retrain
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import search
@@ -33,17 +34,24 @@ def run_phases(folder: Path, settings: RunSettings, on_event: OnEvent) -> None:
     """
     strategy = settings.strategy
     with Journal(folder, header(settings)) as journal, fixed_threads(settings):
-        resumed = any(journal.history(phase.name).canonical for phase in strategy.phases)
+        resumed = any(_begun(folder / phase.name) or journal.history(phase.name).canonical for phase in strategy.phases)
         names = tuple(phase.name for phase in strategy.phases)
         on_event(RunStarted(folder, settings.space.name, strategy.name, names, resumed))
         for phase in strategy.phases:
-            if isinstance(phase, SearchPhase):
+            if isinstance(phase, PreparePhase):
+                prepare(folder, settings, phase, on_event)
+            elif isinstance(phase, SearchPhase):
                 search(folder, settings, phase, journal, on_event)
             elif isinstance(phase, RetrainPhase):
                 retrain(folder, settings, phase, journal, on_event)
             else:
-                raise RunError(f"the phase {phase.name!r} is of the kind {phase.kind}, which this version cannot run")
+                raise TypeError(f"a phase of the kind {phase.kind}")
         on_event(RunEnded(folder))
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a prepare phase has left anything."""
+    return (folder / HISTORY).is_file() or (folder / PREPARED).is_file()
 
 
 def header(settings: RunSettings) -> Header:

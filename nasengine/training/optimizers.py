@@ -97,6 +97,27 @@ class AdamW:
 OPTIMIZERS: dict[str, Callable[..., OptimizerSettings]] = {"sgd": SGD, "adamw": AdamW}
 
 
+def with_all_state(optimizer: torch.optim.Optimizer) -> bool:
+    """Make the state of every parameter now, as the first step would make it; False: of this optimiser nobody can say.
+
+    What shares weights needs it: a fused optimiser cannot step parameters of which some have state and others, not
+    used so far, have none; and state made while a CUDA graph is captured would be made anew at every replay.
+    """
+    if not isinstance(optimizer, (torch.optim.SGD, torch.optim.AdamW)):
+        return False
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if isinstance(optimizer, torch.optim.AdamW):
+                step = torch.zeros((), device=parameter.device)
+                first, second = torch.zeros_like(parameter), torch.zeros_like(parameter)
+                optimizer.state[parameter] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+            elif group["momentum"] != 0:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        if "capturable" in group and group["params"][0].is_cuda:
+            group["capturable"] = True
+    return True
+
+
 def parameter_groups(network: nn.Module, weight_decay: float, decay_on: DecayOn) -> list[dict[str, Any]]:
     """The parameters that want gradients, in the order of the network, grouped by whether they decay."""
     wanted = [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -26,6 +26,7 @@ ROLES = ("augmentation", "loss", "optimizer", "sampler", "schedule")  # argument
 HANDED: Mapping[str, frozenset[str]] = {
     "algorithm": frozenset({"domain", "objectives", "seed", "constraints"}),
     "scheduler": frozenset({"source", "budget"}),
+    "sampler": frozenset({"domain", "largest", "smallest"}),
 }
 
 

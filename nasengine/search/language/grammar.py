@@ -126,7 +126,7 @@ class ArchitectureForm:
 # The keys that stand beside the type and the arguments of an evaluator.
 EVALUATOR: Mapping[str, Form] = {
     "budget": BUDGETS["trial"],
-    "start": Word("an earlier phase whose weights every trial starts from; no run can use it yet"),
+    "start": Word("a prepare phase whose shared weights every trial starts from, or RUN/PHASE of another run"),
 }
 
 
@@ -200,7 +200,9 @@ PHASES: Mapping[str, Mapping[str, Form]] = {
         "best": Number(low=1, whole=True, about="so many of the architectures found"),
         "seeds": Number(low=1, whole=True, about="trainings of each"),
         "architecture": ArchitectureForm("this one, instead of the best"),
-        "start": Word("an earlier phase whose weights it starts from"),
+        "start": Word(
+            "a prepare phase whose shared weights it starts from, or a retrain phase; or RUN/PHASE of another run"
+        ),
         "when": OneOf(
             ("always", "not_converged"), about="not_converged: if a prepare phase did not, which no run can yet"
         ),

@@ -114,7 +114,7 @@ def _phase(kind: str, tables: Tables) -> Schema:
     trainer: Schema = {"$ref": f"#/$defs/{kind}_trainer", "description": "what trains; keys that are not here are its"}
     phase: Schema = {"type": "object", "properties": {**properties, "trainer": trainer, **_roles(ROLES)}}
     if kind == "prepare":
-        about = "something trained or measured before the search: checked, but no run can use it yet"
+        about = "something trained or measured before the search; keys beside these are the trainer's"
         return {**phase, "required": ["trainer"], "description": about}
     plain = settings_of("retrain trainer", tables["retrain trainer"][PLAIN_TRAINER])
     trainer["default"] = PLAIN_TRAINER

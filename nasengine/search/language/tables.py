@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from nasengine.algorithms import ALGORITHMS
 from nasengine.algorithms.schedulers import SCHEDULERS
+from nasengine.algorithms.supernet_samplers import SAMPLERS
 from nasengine.evaluators import EVALUATORS, Standalone
+from nasengine.preparation import PREPARATIONS
 from nasengine.search.language.forms import Tables
 from nasengine.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
 
@@ -19,9 +21,9 @@ def built_tables() -> Tables:
         "evaluator": EVALUATORS,
         "loss": {},
         "optimizer": OPTIMIZERS,
-        "prepare trainer": {},
+        "prepare trainer": PREPARATIONS,
         "retrain trainer": {PLAIN_TRAINER: Standalone},
-        "sampler": {},
+        "sampler": SAMPLERS,
         "schedule": SCHEDULES,
         "scheduler": SCHEDULERS,
     }

@@ -1,0 +1,145 @@
+"""Checkpoints of a training of shared weights: everything needed to go on bit for bit, in one safetensors file.
+
+checkpoint_000012.safetensors      after epoch 12; the last two are kept
+    weights.MODEL/KEY        every set of weights
+    average.MODEL/KEY        their running averages, if there are any
+    optimizer.MODEL.I.KEY    state of parameter I of each optimiser
+    metadata                 JSON: format, epoch, key of the training, steps of the averages, the sampler's state
+history.jsonl                a line an epoch; written before the checkpoint, and cut back to it when going on
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from nasengine.algorithms.supernet_samplers import SupernetSampler
+from nasengine.errors import RunError
+from nasengine.records import canonical_json
+from nasengine.runs.files import write_atomically
+from nasengine.supernet.artifact import HISTORY
+from nasengine.supernet.supernet import Supernet
+from nasengine.training.checkpoint import (
+    KEPT,
+    below,
+    load_optimizer,
+    optimizer_tensors,
+    read_tensors,
+    save_tensors,
+)
+from nasengine.training.weight_average import TensorAverage
+
+FORMAT = 1
+FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationCheckpoints:
+    """Where the checkpoints and the history of one training of shared weights lie.
+
+    Args:
+        folder: RUN/<phase>; made when needed.
+        key: what the training depends on, as text; only checkpoints with the same key are gone on from.
+    """
+
+    folder: Path
+    key: str
+
+    def save(
+        self,
+        *,
+        supernet: Supernet,
+        optimizers: Sequence[torch.optim.Optimizer],
+        averages: Sequence[TensorAverage],
+        sampler: SupernetSampler,
+        history: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Write the state after an epoch, whose line is the last of the history; keep the last two."""
+        path = self.folder / HISTORY
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(canonical_json(history[-1]) + "\n")
+        tensors = {f"weights.{name}": value for name, value in supernet.state().items()}
+        for average in averages:
+            tensors |= {f"average.{name}": value for name, value in average.values.items()}
+        for model, optimizer in enumerate(optimizers):
+            for name, value in optimizer_tensors(optimizer).items():
+                tensors[f"optimizer.{model}.{name.removeprefix('optimizer.')}"] = value
+        metadata = {
+            "format": FORMAT,
+            "epoch": len(history),
+            "key": self.key,
+            "average_steps": [average.steps for average in averages],
+            "sampler": sampler.state(),
+        }
+        path = self.folder / FOLDER / f"checkpoint_{len(history):06d}.safetensors"
+        save_tensors(tensors, path, metadata={"nasengine": json.dumps(metadata, allow_nan=False)})
+        for old in self._paths()[:-KEPT]:
+            old.unlink()
+
+    def load(
+        self,
+        *,
+        supernet: Supernet,
+        optimizers: Sequence[torch.optim.Optimizer],
+        averages: Sequence[TensorAverage],
+        sampler: SupernetSampler,
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Put the latest checkpoint into place: epochs done and the history until then; (0, []) without one.
+
+        A damaged file is passed over for the one before it; history beyond the checkpoint is dropped.
+
+        Raises:
+            RunError: the checkpoints are those of another training, or of a newer nasengine.
+        """
+        epoch = 0
+        for path in reversed(self._paths()):
+            try:
+                metadata, tensors = read_tensors(path)
+            except (SafetensorError, OSError, ValueError, KeyError):
+                continue
+            if metadata["format"] != FORMAT:
+                raise RunError(f"{path}: checkpoint format {metadata['format']}; this nasengine reads {FORMAT}")
+            if metadata["key"] != self.key:
+                raise RunError(f"{path} is of a preparation with other settings; remove {self.folder} to begin anew")
+            supernet.load_state(below("weights.", tensors))
+            for model, optimizer in enumerate(optimizers):
+                load_optimizer(optimizer, below(f"optimizer.{model}.", tensors))
+            for model, average in enumerate(averages):
+                average.steps = metadata["average_steps"][model]
+                for name, value in average.values.items():
+                    value.copy_(tensors[f"average.{name}"])
+            sampler.restore(metadata["sampler"])
+            epoch = metadata["epoch"]
+            break
+        history = self._history(epoch)
+        if len(history) < epoch:
+            raise RunError(f"{self.folder / HISTORY} lacks epochs that the checkpoint has; remove {self.folder}")
+        return epoch, history
+
+    def clear(self) -> None:
+        """Remove all checkpoints: the training is done and its weights are saved elsewhere."""
+        folder = self.folder / FOLDER
+        for path in (*self._paths(), *folder.glob(".checkpoint_*.tmp")):  # the latter after a kill while writing
+            path.unlink()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+    def _history(self, epochs: int) -> list[dict[str, Any]]:
+        """The first so many lines; what is beyond them in the file is dropped from it."""
+        path = self.folder / HISTORY
+        if not path.is_file():
+            return []
+        kept = path.read_text("utf-8").splitlines()[:epochs]
+        write_atomically(path, "".join(f"{line}\n" for line in kept))
+        return [json.loads(line) for line in kept]
+
+    def _paths(self) -> list[Path]:
+        """Oldest first."""
+        return sorted((self.folder / FOLDER).glob("checkpoint_*.safetensors"))

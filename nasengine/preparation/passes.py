@@ -1,0 +1,142 @@
+"""The passes of a step on shared weights: forward, loss, backward, and how well an architecture does on other images.
+
+Shapes:  B images of a batch   K architectures of a pass, image i belonging to architecture i mod K   C classes
+Source:  soft targets from another pass of the same step: Yu et al., "BigNAS", ECCV 2020, arXiv:2003.11142, sec. 3.1
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasengine.algorithms.supernet_samplers import Pass
+from nasengine.records import Architecture
+from nasengine.space import SearchSpace
+from nasengine.supernet.supernet import Supernet
+from nasengine.tasks import Task
+from nasengine.training.batches import Normalize
+from nasengine.training.device import autocast
+
+# Layers that only regularise: a pass that is not regularised has them off, and all others in training mode.
+REGULARIZERS: tuple[type[nn.Module], ...] = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.MultiheadAttention,
+)
+
+
+class Passes:
+    """Runs passes on a supernet; nothing in here waits for the device.
+
+    Args:
+        supernet: the weights.
+        task: loss and metrics; the first metric is what is observed.
+        normalize: uint8 images to floats.
+        dtype: of matrix products and convolutions; scores and losses are float32.
+    """
+
+    def __init__(self, supernet: Supernet, task: Task, *, normalize: Normalize, dtype: torch.dtype) -> None:
+        self.supernet, self.task, self.normalize, self.dtype = supernet, task, normalize, dtype
+        self.device = normalize.scale.device
+        self.metric = next(iter(task.metrics))
+        self.loss_sum = torch.zeros((), device=self.device)
+        self._resolutions = _Resolutions(supernet.space)
+
+    def gradients(self, passes: Sequence[Pass], images: Tensor, labels: Tensor, *, cache: bool = True) -> None:
+        """Forward and backward of every pass; leaves gradients, adds the mean loss on the labels to `loss_sum`.
+
+        Args:
+            passes: of one step; gradients accumulate over them.
+            images, labels: (B, C, H, W) uint8, (B,).
+            cache: whether autocast may keep cast weights; off while a CUDA graph is captured.
+        """
+        self.supernet.train()
+        pixels = self.normalize(images)
+        teacher: Tensor | None = None
+        losses: list[Tensor] = []
+        for each in passes:
+            with autocast(self.dtype, self.device, cache=cache):
+                scores = self._scores(pixels, each.architectures, each.model, regularized=each.regularized)
+            scores = scores.float()  # (B, C)
+            if each.target == "teacher":
+                assert teacher is not None, "the first pass of a step teaches, and is taught by the labels"
+                loss = F.cross_entropy(scores, teacher)
+            else:
+                loss = self.task.loss(scores, labels)
+                losses.append(loss.detach())
+            if teacher is None and len(passes) > 1:
+                teacher = scores.detach().softmax(1)
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.loss_sum += torch.stack(losses).mean()
+
+    @torch.no_grad()
+    def measure(
+        self, architectures: tuple[Architecture, ...], model: int, images: Tensor, labels: Tensor, *, cache: bool = True
+    ) -> Tensor:
+        """(K,) sums of the task's first metric over the images of each architecture, evaluated as a trained network."""
+        self.supernet.eval()
+        with autocast(self.dtype, self.device, cache=cache):
+            scores = self._scores(self.normalize(images), architectures, model, regularized=True)
+        values = self.task.measure(scores.float(), labels)[self.metric].double()  # (B,)
+        count = len(architectures)
+        return torch.stack([values[first::count].sum() for first in range(count)])
+
+    def _scores(
+        self, pixels: Tensor, architectures: tuple[Architecture, ...], model: int, *, regularized: bool
+    ) -> Tensor:
+        """(B, C) scores; several architectures run one after the other, each on its images."""
+        count = len(architectures)
+        if count == 1:
+            return self._view(pixels, architectures[0], model, regularized=regularized)
+        parts = [
+            self._view(pixels[first::count], architecture, model, regularized=regularized)
+            for first, architecture in enumerate(architectures)
+        ]
+        whole = parts[0].new_empty((len(pixels), *parts[0].shape[1:]))
+        places = [torch.arange(first, len(pixels), count, device=pixels.device) for first in range(count)]
+        return whole.index_copy(0, torch.cat(places), torch.cat(parts))
+
+    def _view(self, pixels: Tensor, architecture: Architecture, model: int, *, regularized: bool) -> Tensor:
+        size = self._resolutions.of(architecture)
+        if size is not None and pixels.shape[-2:] != size:
+            pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+        network = self.supernet.view(architecture, model=model)
+        with contextlib.nullcontext() if regularized else _unregularized(network):
+            scores: Tensor = network(pixels)
+        return scores
+
+
+class _Resolutions:
+    """The resolution of each architecture, where a space lets it be chosen."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space, self.searched = space, space.resolution is not None
+
+    def of(self, architecture: Architecture) -> tuple[int, int] | None:
+        """(height, width); None where all have one."""
+        if not self.searched:
+            return None
+        shape = self.space.fill(architecture).input_shape
+        assert shape is not None, "a space with a searched resolution has a task"
+        return shape[1], shape[2]
+
+
+@contextlib.contextmanager
+def _unregularized(network: nn.Module) -> Iterator[None]:
+    """Inside, the layers that only regularise are off."""
+    switched = [module for module in network.modules() if isinstance(module, REGULARIZERS) and module.training]
+    for module in switched:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in switched:
+            module.training = True

@@ -1,0 +1,91 @@
+"""What a preparation is: something trained or measured before a search, which leaves its artifacts in a folder.
+
+Like evaluators, preparations come in two steps. What a strategy writes (`{trainer: shared_weights, sampler: …}`) makes
+the settings, which can be checked without data. Joined with what has to be loaded (`PreparationInputs`) they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import torch
+
+from nasengine.data import Part
+from nasengine.space import SearchSpace
+from nasengine.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparationInputs:
+    """What a preparation works with.
+
+    Args:
+        space: what is prepared for.
+        task: made from the space's.
+        training, validation: two disjoint parts of the training images, on the device; the test part is not here.
+        device: where it trains.
+        folder: RUN/<phase>, where it leaves its artifacts, and its checkpoints while it runs.
+        budget: unit -> amount; `per_model`: of each model of a mixture.
+        network: arguments of the root network, changed for this phase only.
+        batch, augmentation: from the strategy's `data`.
+        seed: of everything that is drawn.
+        deterministic: on a GPU, use only kernels that repeat bit for bit.
+        versions: of the packages, for the artifacts.
+    """
+
+    space: SearchSpace
+    task: Task
+    training: Part
+    validation: Part
+    device: torch.device
+    folder: Path
+    budget: Mapping[str, float]
+    per_model: bool = False
+    network: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 128
+    augmentation: object = None
+    seed: int = 0
+    deterministic: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationEpoch:
+    """An epoch of a preparation ended.
+
+    Args:
+        epoch: from 1; `epochs` is how many there will be.
+        measurements: of this epoch, such as its mean training loss.
+        seconds: that it took.
+    """
+
+    epoch: int
+    epochs: int
+    measurements: Mapping[str, float]
+    seconds: float
+
+
+OnEpoch: TypeAlias = Callable[[PreparationEpoch], None]
+
+
+class PreparationSettings(Protocol):
+    """What an entry of `PREPARATIONS` makes of the keyword arguments that a strategy writes."""
+
+    def check(self, space: SearchSpace, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
+        """Refuse before anything runs what could not end well.
+
+        Raises:
+            InputError: settings or a budget that do not go with the space.
+        """
+
+    def prepare(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> str:
+        """Run to the end, or go on from the checkpoints in the folder; says in one line what came of it.
+
+        Raises:
+            InputError: settings that do not go with the inputs.
+            TrialError: a loss that is no finite number.
+            RunError: the folder holds another preparation.
+        """

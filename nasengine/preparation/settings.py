@@ -1,0 +1,169 @@
+"""The prepare trainer `shared_weights`: what a strategy says of it, and the folder that it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from nasengine.algorithms.supernet_samplers import SAMPLERS, SupernetSampler, make_sampler
+from nasengine.errors import InputError, Problem
+from nasengine.preparation.checkpoints import PreparationCheckpoints
+from nasengine.preparation.preparation import OnEpoch, PreparationInputs
+from nasengine.preparation.shared_weights import SharedWeightsTraining, train_shared_weights
+from nasengine.records import canonical_json
+from nasengine.registry import look_up
+from nasengine.runs.files import write_atomically
+from nasengine.space import SearchSpace
+from nasengine.space.domain import Domain
+from nasengine.supernet.artifact import ABOUT, FORMAT, TABLE, WEIGHTS
+from nasengine.supernet.extent import Extent, survey
+from nasengine.supernet.supernet import Supernet
+from nasengine.training import save_tensors
+from nasengine.training.device import deterministic_kernels
+from nasengine.training.settings import Length, TrainingSettings, training_settings
+from nasengine.training.smoothing import smoothed
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWeights:
+    """How shared weights are trained, as a strategy writes it.
+
+    Args:
+        sampler: which architectures each step trains: `single_path`, or `{type: balanced_mixture, models: 4, …}`.
+        optimizer: `sgd`, or `{type: sgd, rate: 0.1, …}`; each set of weights has one.
+        schedule: `cosine`, or `{type: cosine, last: 0.001, …}`, over the whole training.
+        label_smoothing: share of the target spread over all classes.
+        clip_norm: the largest norm of a model's gradient in a step; None: not clipped.
+        ema: decay per step of the running average of the weights that is left in the end; None: the weights themselves.
+        drop_last: leave out an epoch's last, smaller batch.
+        precision: auto, float32 or bfloat16.
+        cuda_graph: on a GPU, replay steps that come again as CUDA graphs.
+
+    Raises:
+        InputError: every wrong value.
+    """
+
+    sampler: str | Mapping[str, Any] = "single_path"
+    optimizer: str | Mapping[str, Any] = "sgd"
+    schedule: str | Mapping[str, Any] = "cosine"
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    ema: float | None = None
+    drop_last: bool = True
+    precision: str = "auto"
+    cuda_graph: bool = True
+
+    def __post_init__(self) -> None:
+        self.training(batch=1, augmentation=None)
+        look_up(SAMPLERS, self._sampler()[0], "sampler")
+
+    def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
+        """All training settings, batch and augmentation from the strategy's `data` included."""
+        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sampler"}
+        shown = "none" if augmentation is None else augmentation
+        return training_settings({**mine, "batch": batch, "augmentation": shown})
+
+    def check(self, space: SearchSpace, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
+        """See `PreparationSettings.check`."""
+        Length.of(budget, images=1, batch=1, drop_last=True)
+        self._make_sampler(space, survey(space, network))
+
+    def prepare(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> str:
+        """See `PreparationSettings.prepare`; leaves what `supernet/artifact.py` reads."""
+        began = time.perf_counter()
+        training = self.begin(inputs, on_epoch)
+        with deterministic_kernels(inputs.device, inputs.deterministic):
+            train_shared_weights([training])
+        self.leave(training, inputs, time.perf_counter() - began)
+        assert training.checkpoints is not None, "begun with a folder"
+        training.checkpoints.clear()
+        models = f"{training.supernet.models} models, " if training.supernet.models > 1 else ""
+        return f"{models}{training.epoch} epochs, training loss {training.history[-1]['loss']:.4g}"
+
+    def begin(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> SharedWeightsTraining:
+        """The training at its beginning, or at its last checkpoint in the folder.
+
+        Raises:
+            InputError, RunError: see `prepare`.
+        """
+        settings = self.training(batch=inputs.batch, augmentation=inputs.augmentation)
+        sampler = self._make_sampler(inputs.space, survey(inputs.space, inputs.network))
+        models = sampler.models
+        supernet = Supernet(inputs.space, models=models, network=inputs.network, seed=inputs.seed, device=inputs.device)
+        return SharedWeightsTraining(
+            supernet,
+            sampler,
+            smoothed(inputs.task, settings.label_smoothing),
+            training=inputs.training,
+            validation=inputs.validation,
+            settings=settings,
+            length=self._length(inputs, models),
+            seed=inputs.seed,
+            checkpoints=PreparationCheckpoints(inputs.folder, self._key(inputs)),
+            on_epoch=on_epoch,
+        )
+
+    def leave(self, training: SharedWeightsTraining, inputs: PreparationInputs, seconds: float) -> None:
+        """Write the artifacts; supernet.json last, as it says that the others are there."""
+        folder, supernet = inputs.folder, training.supernet
+        save_tensors(supernet.state(), folder / WEIGHTS)
+        table = training.sampler.table()
+        if table is not None:
+            write_atomically(folder / TABLE, json.dumps(table, allow_nan=False) + "\n")
+        name, arguments = self._sampler()
+        about = {
+            "format": FORMAT,
+            "space": inputs.space.name,
+            "space_hash": inputs.space.hash,
+            "network": dict(inputs.network),
+            "models": supernet.models,
+            "metric": training.passes.metric,
+            "sampler": {"type": name, **arguments},
+            "epochs": training.epoch,
+            "seconds": round(sum(line["seconds"] for line in training.history), 3),
+            "images": sum(line["images"] for line in training.history),
+            "versions": dict(inputs.versions),
+        }
+        write_atomically(folder / ABOUT, json.dumps(about, indent=2, allow_nan=False) + "\n")
+
+    def _sampler(self) -> tuple[str, dict[str, Any]]:
+        """Type and arguments."""
+        if isinstance(self.sampler, str):
+            return self.sampler, {}
+        name = self.sampler.get("type")
+        if not isinstance(name, str):
+            expected = "expected a name or {type: single_path, …}"
+            raise InputError(Problem(f"sampler is {dict(self.sampler)!r}", expected=expected))
+        return name, {key: value for key, value in self.sampler.items() if key != "type"}
+
+    def _make_sampler(self, space: SearchSpace, extent: Extent) -> SupernetSampler:
+        name, arguments = self._sampler()
+        return make_sampler(
+            look_up(SAMPLERS, name, "sampler"),
+            arguments,
+            domain=Domain(space),
+            largest=extent.largest,
+            smallest=extent.smallest,
+        )
+
+    def _length(self, inputs: PreparationInputs, models: int) -> Length:
+        images = len(inputs.training)
+        batch = min(inputs.batch, max(images, 1))
+        length = Length.of(inputs.budget, images=images, batch=batch, drop_last=self.drop_last)
+        return replace(length, steps=length.steps * models) if inputs.per_model else length
+
+    def _key(self, inputs: PreparationInputs) -> str:
+        """What the outcome depends on, as a short text."""
+        said = {
+            "trainer": {f.name: getattr(self, f.name) for f in fields(self)},
+            "space": inputs.space.hash,
+            "network": dict(inputs.network),
+            "data": [len(inputs.training), len(inputs.validation), inputs.batch, repr(inputs.augmentation)],
+            "budget": [dict(inputs.budget), inputs.per_model],
+            "seed": inputs.seed,
+        }
+        return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:16]

@@ -1,0 +1,358 @@
+"""Training shared weights: one loop for every sampler, a step at a time, so that several can take turns on one GPU.
+
+A step: the sampler draws passes, their gradients accumulate, each set of weights concerned takes one optimiser step;
+if the sampler observes, each pass is then measured on a batch of held-out images. On a GPU a step that comes again is
+one launch of a CUDA graph (`graphs.py`), its update included, and the processor waits for the device only to learn
+what was observed, at the beginning of the next step: until then other trainings may have launched theirs.
+
+Deterministic: all draws are keyed by seed, epoch and step; on a CPU a training that was interrupted and resumed
+agrees bit for bit with one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nasengine.algorithms.supernet_samplers import Moment, Pass, SupernetSampler
+from nasengine.data import Part
+from nasengine.errors import InputError, Problem, TrialError
+from nasengine.preparation.checkpoints import PreparationCheckpoints
+from nasengine.preparation.graphs import StepGraphs
+from nasengine.preparation.passes import Passes
+from nasengine.preparation.preparation import PreparationEpoch
+from nasengine.records import Architecture
+from nasengine.supernet.supernet import Supernet
+from nasengine.tasks import Task
+from nasengine.training.batches import Normalize, epoch_batches, keyed_seed
+from nasengine.training.device import autocast_dtype, own_random_state
+from nasengine.training.optimizers import with_all_state
+from nasengine.training.settings import Length, TrainingSettings
+from nasengine.training.weight_average import TensorAverage
+
+DRAWS, LAYERS = 4, 5  # in the keys of generators, beside those of the order (0) and the augmentation (1)
+MOST_OBSERVED = 4096  # values that a step may observe
+
+
+class SharedWeightsTraining:
+    """Trains the weights of a supernet in place.
+
+    Args:
+        supernet: on the device.
+        sampler: which architectures each step trains.
+        task: loss and metrics.
+        training, validation: parts on the device; the second may be empty unless the sampler observes.
+        settings: optimiser, schedule, augmentation, batch and so on.
+        length: of the whole training.
+        seed: of the order of images, the augmentation, the sampler's draws and of layers that draw.
+        checkpoints: where to go on from and to save to after each epoch; None: neither.
+        on_epoch: called after every epoch.
+
+    Raises:
+        InputError: too few images.
+        RunError: checkpoints of another training.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        sampler: SupernetSampler,
+        task: Task,
+        *,
+        training: Part,
+        validation: Part,
+        settings: TrainingSettings,
+        length: Length,
+        seed: int,
+        checkpoints: PreparationCheckpoints | None = None,
+        on_epoch: Callable[[PreparationEpoch], None] | None = None,
+    ) -> None:
+        self.supernet, self.sampler, self.task = supernet, sampler, task
+        self.training, self.validation, self.settings, self.length = training, validation, settings, length
+        self.seed, self.checkpoints, self.on_epoch = seed, checkpoints, on_epoch
+        self.batch = min(settings.batch, len(training))
+        self.validation_batch = min(settings.batch, len(validation))
+        if not self.batch or (sampler.observes and not self.validation_batch):
+            part = "validation" if self.batch else "training"
+            raise InputError(Problem(f"there are no {part} images", expected="expected data.validation such as 0.5"))
+        self.device = training.images.device
+        dtype = autocast_dtype(settings.precision, self.device)
+        normalize = Normalize(training.mean, training.std).to(self.device)
+        self.passes = Passes(supernet, task, normalize=normalize, dtype=dtype)
+        self.graphs: StepGraphs | None = None
+        self.rate: float | Tensor = 0.0
+        if self.device.type == "cuda":
+            stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream(self.device))
+            self.graphs = StepGraphs(stream, enabled=settings.cuda_graph)
+            self.rate = torch.zeros((), device=self.device)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._make_buffers()
+        self.optimizers = [self._optimizer(model) for model in range(supernet.models)]
+        self.averages: list[TensorAverage] = []
+        if settings.ema is not None:
+            self.averages = [TensorAverage(supernet.state(model), settings.ema) for model in range(supernet.models)]
+
+        self.done, self.history = 0, list[dict[str, Any]]()
+        self._pending: tuple[Moment, tuple[Pass, ...]] | None = None
+        self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._finished = False
+        if checkpoints is not None:
+            epoch, self.history = checkpoints.load(
+                supernet=supernet, optimizers=self.optimizers, averages=self.averages, sampler=sampler
+            )
+            self.done = min(epoch * length.steps_per_epoch, length.steps)
+        self._hand_over_rate()
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that have ended."""
+        return len(self.history)
+
+    def step(self) -> bool:
+        """Learn what the last step came to, and launch the next one; False: there is none, the training is done."""
+        if self._finished:
+            return False
+        with self._on_stream():
+            self._collect()
+            if self._batches is not None and self.done in (self._end_of(self.epoch), self.length.steps):
+                self._end_epoch()
+            if self.done == self.length.steps:
+                self._finish()
+                return False
+            if self._batches is None:
+                self._begin_epoch()
+            self._launch()
+        return True
+
+    def measure(self, architecture: Architecture, model: int = 0) -> float:
+        """The task's first metric on the held-out images, in whole batches of the size of the training's."""
+        batches = len(self.validation) // self.validation_batch
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        with self._on_stream():
+            for index in range(batches):
+                self._measure_pass((architecture,), model, index, offset=0)
+                total += self._observed[0]
+            return float(total) / (batches * self.validation_batch)
+
+    def _launch(self) -> None:
+        assert self._batches is not None, "an epoch was begun"
+        moment = self._moment()
+        passes = self.sampler.draw(moment, np.random.default_rng([self.seed, self.done, DRAWS]))
+        self._seed_layers()
+        self._set_rate()
+        images, labels = next(self._batches)
+        models = sorted({each.model for each in passes})
+        if self.graphs is not None and images.shape == self._images.shape:
+            self._images.copy_(images)
+            self._labels.copy_(labels)
+            images, labels = self._images, self._labels
+            self.graphs.run(passes, lambda cache: self._train(passes, models, images, labels, cache=cache))
+        else:
+            self._train(passes, models, images, labels, cache=True)
+        for model in models if self.averages else ():
+            self.averages[model].follow()
+        if self.sampler.observes:
+            self._observe(passes)
+            self._pending = (moment, passes)
+        self.done += 1
+        self._images_of_epoch += len(labels)
+
+    def _train(
+        self, passes: tuple[Pass, ...], models: Sequence[int], images: Tensor, labels: Tensor, *, cache: bool
+    ) -> list[nn.Module]:
+        """Forward, backward and update; returns the networks that were run."""
+        for model in models:
+            self.optimizers[model].zero_grad(set_to_none=True)
+        self.passes.gradients(passes, images, labels, cache=cache)
+        for model in models:
+            if self.settings.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.supernet.parameters(model), self.settings.clip_norm)
+            self.optimizers[model].step()
+            self.optimizers[model].zero_grad(set_to_none=True)  # gradients of a graph must not outlive it
+        return self._networks((each.architectures, each.model) for each in passes)
+
+    def _networks(self, used: Iterable[tuple[tuple[Architecture, ...], int]]) -> list[nn.Module]:
+        return [self.supernet.view(one, model=model) for architectures, model in used for one in architectures]
+
+    def _observe(self, passes: Sequence[Pass]) -> None:
+        """Launch the measurement of a step's passes on the next held-out batch, and its way to the processor."""
+        index = self.done % (len(self.validation) // self.validation_batch)
+        offset = 0
+        for each in passes:
+            self._measure_pass(each.architectures, each.model, index, offset=offset)
+            offset += len(each.architectures)
+        if self.graphs is not None:
+            self._on_host[:offset].copy_(self._observed[:offset], non_blocking=True)
+            self._event.record()
+
+    def _measure_pass(self, architectures: tuple[Architecture, ...], model: int, index: int, *, offset: int) -> None:
+        """Write what a pass comes to on a held-out batch to its place among the observed values."""
+        begin = index * self.validation_batch
+        images = self.validation.images[begin : begin + self.validation_batch]
+        labels = self.validation.labels[begin : begin + self.validation_batch]
+        place = self._observed[offset : offset + len(architectures)]
+
+        def work(cache: bool) -> list[nn.Module]:
+            place.copy_(self.passes.measure(architectures, model, images, labels, cache=cache))
+            return self._networks([(architectures, model)])
+
+        if self.graphs is None:
+            work(True)
+            return
+        self._validation_images.copy_(images)
+        self._validation_labels.copy_(labels)
+        images, labels = self._validation_images, self._validation_labels
+        self.graphs.run((architectures, model, offset), work)
+
+    def _collect(self) -> None:
+        """Tell the sampler what the last step came to; the one place where the device is waited for in an epoch."""
+        if self._pending is None:
+            return
+        moment, passes = self._pending
+        self._pending = None
+        values = self._observed
+        if self.graphs is not None:
+            self._event.synchronize()
+            values = self._on_host
+        sums = iter(values[: sum(len(each.architectures) for each in passes)].tolist())
+        batch = self.validation_batch
+        measured = [
+            [next(sums) / len(range(first, batch, count)) for first in range(count)]
+            for count in (len(each.architectures) for each in passes)
+        ]
+        self.sampler.observe(moment, passes, measured)
+
+    def _begin_epoch(self) -> None:
+        self._epoch_began = time.perf_counter()
+        self.sampler.begin_epoch(self._moment())
+        steps = min(self.length.steps_per_epoch, self.length.steps - self.done)
+        wanted = steps * self.batch
+        if not self.settings.drop_last and self.length.steps_per_epoch == -(-len(self.training) // self.batch):
+            wanted = min(wanted, len(self.training))
+        self._batches = epoch_batches(
+            self.training,
+            self.settings.augmentation,
+            batch=self.batch,
+            images=wanted,
+            seed=self.seed,
+            epoch=self.epoch,
+        )
+        self._steps_of_epoch, self._images_of_epoch = steps, 0
+        self.passes.loss_sum.zero_()
+
+    def _end_epoch(self) -> None:
+        loss = float(self.passes.loss_sum) / self._steps_of_epoch
+        epoch = self.epoch + 1
+        if not math.isfinite(loss):
+            raise TrialError(f"the training loss became {loss} in epoch {epoch} of {self.length.epochs}")
+        seconds, rate = time.perf_counter() - self._epoch_began, float(self.rate)
+        line = {
+            "epoch": epoch,
+            "loss": loss,
+            "rate": rate,
+            "images": self._images_of_epoch,
+            "seconds": round(seconds, 3),
+        }
+        self.history.append({**line, **self.sampler.record()})
+        self._batches = None
+        if self.checkpoints is not None:
+            self.checkpoints.save(
+                supernet=self.supernet,
+                optimizers=self.optimizers,
+                averages=self.averages,
+                sampler=self.sampler,
+                history=self.history,
+            )
+        if self.on_epoch is not None:
+            self.on_epoch(PreparationEpoch(epoch, self.length.epochs, {"loss": loss, "rate": rate}, seconds))
+
+    def _finish(self) -> None:
+        """Put the averages in place of the weights, if there are averages."""
+        if self.averages:
+            self.supernet.load_state({key: value for average in self.averages for key, value in average.values.items()})
+        self._finished = True
+
+    def _moment(self) -> Moment:
+        per_epoch = self.length.steps_per_epoch
+        return Moment(self.done, self.length.steps, self.done // per_epoch, self.length.epochs, per_epoch)
+
+    def _end_of(self, epoch: int) -> int:
+        return (epoch + 1) * self.length.steps_per_epoch
+
+    def _set_rate(self) -> None:
+        per_epoch, settings = self.length.steps_per_epoch, self.settings
+        rate = settings.schedule.rate(settings.optimizer.rate, self.done / per_epoch, self.length.steps / per_epoch)
+        if isinstance(self.rate, Tensor):
+            self.rate.fill_(rate)
+            return
+        self.rate = rate
+        self._hand_over_rate()
+
+    def _hand_over_rate(self) -> None:
+        """Let every optimiser use the rate: on a GPU a tensor, which a graph reads anew at every replay."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate
+
+    def _optimizer(self, model: int) -> torch.optim.Optimizer:
+        parameters = nn.ParameterList(self.supernet.parameters(model))
+        optimizer = self.settings.optimizer.build(parameters)
+        if not with_all_state(optimizer) and self.graphs is not None:
+            self.graphs.enabled = False  # state made inside of a graph would be made anew at every replay
+        return optimizer
+
+    def _make_buffers(self) -> None:
+        """What graphs read from and write to; it stays in place."""
+        self._observed = torch.zeros(MOST_OBSERVED, dtype=torch.float64, device=self.device)
+        if self.graphs is None:
+            return
+        self._on_host = torch.zeros(MOST_OBSERVED, dtype=torch.float64, pin_memory=True)
+
+        def like(part: Part, batch: int) -> tuple[Tensor, Tensor]:
+            images = part.images[:batch].contiguous(memory_format=torch.channels_last)
+            return images.clone(), part.labels[:batch].clone()
+
+        self._images, self._labels = like(self.training, self.batch)
+        self._validation_images, self._validation_labels = like(self.validation, self.validation_batch)
+
+    def _seed_layers(self) -> None:
+        """Key the generators that dropout draws from by the step: trainings that take turns draw as if alone."""
+        seed = keyed_seed(self.seed, self.done, LAYERS)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
+
+    @contextlib.contextmanager
+    def _on_stream(self) -> Iterator[None]:
+        if self.graphs is None:
+            yield
+            return
+        with torch.cuda.stream(self.graphs.stream):
+            yield
+
+
+def train_shared_weights(trainings: Sequence[SharedWeightsTraining]) -> None:
+    """Run trainings to their end, one step each in turn; the global generators are left as they were found.
+
+    On a GPU the steps of several trainings overlap: each has a stream of its own.
+
+    Raises:
+        TrialError: a loss that is no finite number.
+    """
+    if not trainings:
+        return
+    with own_random_state(trainings[0].device):
+        left = list(trainings)
+        while left:
+            left = [training for training in left if training.step()]
+    for training in trainings:
+        if training.graphs is not None:
+            training.graphs.stream.synchronize()

@@ -1,0 +1,34 @@
+"""Whether a prepare phase is done: RUN/<phase>/prepared.json, written last. Free of torch, for `status`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nasengine.runs import write_atomically
+
+PREPARED, HISTORY = "prepared.json", "history.jsonl"
+
+
+def write_prepared(folder: Path, trainer: str, summary: str, seconds: float) -> None:
+    """Say that everything the phase leaves is there."""
+    content = {"trainer": trainer, "summary": summary, "seconds": round(seconds, 3)}
+    write_atomically(folder / PREPARED, json.dumps(content, indent=2) + "\n")
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether the phase of this folder is done."""
+    return (folder / PREPARED).is_file()
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The epochs of the phase so far; a line that is being written is passed over."""
+    path = folder / HISTORY
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
