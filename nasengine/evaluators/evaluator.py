@@ -17,6 +17,7 @@ from nasengine.data import Part
 from nasengine.objectives import Direction
 from nasengine.records import Job, Result
 from nasengine.space import SearchSpace
+from nasengine.supernet.artifact import SupernetArtifact
 from nasengine.tasks import Task
 
 
@@ -36,6 +37,7 @@ class EvaluatorInputs:
         data_folder: where the run's data lie (`--data-dir`), if that was said.
         checkpoints: RUN/<phase>/checkpoints, where trials under a part of their budget leave their state; None:
             nothing goes on with them.
+        artifact: shared weights of the space that candidates inherit; None: they inherit none.
     """
 
     space: SearchSpace
@@ -49,6 +51,7 @@ class EvaluatorInputs:
     deterministic: bool = False
     data_folder: str | None = None
     checkpoints: Path | None = None
+    artifact: SupernetArtifact | None = None
 
 
 class Evaluator(Protocol):
@@ -69,6 +72,8 @@ class EvaluatorSettings:
         needs_data: images; where no phase needs any, a run loads none and asks for none.
         needs_budget: how long each candidate is trained; without need it may still be given.
         needs_network: networks that can be built; without need, any space will do.
+        needs_supernet: shared weights, which a prepare phase leaves.
+        starts: trainings, which can start from shared weights (`start:`).
         merges_isomorphic: architectures that compute the same function share one measurement.
     """
 
@@ -77,6 +82,8 @@ class EvaluatorSettings:
     needs_data: ClassVar[bool] = True
     needs_budget: ClassVar[bool] = True
     needs_network: ClassVar[bool] = True
+    needs_supernet: ClassVar[bool] = False
+    starts: ClassVar[bool] = False
     merges_isomorphic: ClassVar[bool] = True
 
     @property

@@ -5,7 +5,8 @@
  "data": {"name": "cifar10", "folder": …, "validation": 0.2, "held_out_per_class": …, "limit": …, "seed": 0,
           "batch": 128, "augmentation": "crop_flip"},
  "network": {…}, "device": "cpu", "deterministic": false, "plugins": ["my_module"],
- "checkpoints": "RUN/search/checkpoints"}                                  where trials are gone on with; else left out
+ "checkpoints": "RUN/search/checkpoints",                                  where trials are gone on with; else left out
+ "artifact": "RUN/prepare"}                            shared weights that candidates inherit, where they inherit any
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from nasengine.evaluators.plugins import load_plugins
 from nasengine.evaluators.tables import EVALUATORS
 from nasengine.space import SearchSpace, space_from_mapping
 from nasengine.space.problems import Problems
+from nasengine.supernet.artifact import SupernetArtifact
 from nasengine.tasks import TASKS, Task
 from nasengine.training import call_checked, choose_device, make_component
 
-KEYS = ("space", "evaluator", "data", "network", "device", "deterministic", "plugins", "checkpoints")
+KEYS = ("space", "evaluator", "data", "network", "device", "deterministic", "plugins", "checkpoints", "artifact")
 SPLIT_KEYS = tuple(f.name for f in fields(SplitSettings))
 DATA_KEYS = ("name", "folder", *SPLIT_KEYS, "batch", "augmentation")
+ARTIFACT = "artifact/"  # before the names of the arrays of shared weights
 NOT_SETTINGS = ("budget", "start")  # of an evaluator: the job's budget, and a phase whose weights are started from
 
 
@@ -43,6 +46,7 @@ class Materials:
         split: how its training part is divided.
         plan: the plan itself.
         held_out: what was set aside before, and then is not in the training part any more; None: nothing was.
+        artifact: the shared weights that candidates inherit; None: they inherit none.
     """
 
     space: SearchSpace
@@ -51,6 +55,7 @@ class Materials:
     split: SplitSettings
     plan: Mapping[str, Any]
     held_out: Part | None = None
+    artifact: SupernetArtifact | None = None
 
     def inputs(self) -> EvaluatorInputs:
         """What evaluators work with; the images go to the device."""
@@ -59,7 +64,12 @@ class Materials:
         else:
             training, validation = self.dataset.train, self.held_out
         inputs = _inputs_without_data(self.plan, self.space, self.task)
-        return replace(inputs, training=training.to(inputs.device), validation=validation.to(inputs.device))
+        return replace(
+            inputs,
+            training=training.to(inputs.device),
+            validation=validation.to(inputs.device),
+            artifact=self.artifact,
+        )
 
 
 def make_evaluator(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> Evaluator:
@@ -67,10 +77,11 @@ def make_evaluator(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] |
 
     Args:
         plan: see above.
-        arrays: the data set, as `shared_arrays` gives it; None: it is loaded.
+        arrays: the data set and the shared weights, as `shared_arrays` gives them; None: they are loaded.
 
     Raises:
         InputError: a plan that cannot be carried out: unknown names, missing data, a space without a network.
+        RunError: the shared weights are missing or damaged.
     """
     load_plugins(plan.get("plugins", ()))
     settings = evaluator_settings(plan.get("evaluator", "standalone"))
@@ -89,12 +100,12 @@ def evaluator_settings(value: object) -> EvaluatorSettings:
 
 
 def shared_arrays(plan: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """The data set of a plan as arrays, for workers that need not load it themselves.
+    """The data set and the shared weights of a plan as arrays, for workers that need not load them themselves.
 
-    Its training part is divided already, so that no worker has to copy what it selects.
+    The training part is divided already, so that no worker has to copy what it selects.
 
     Raises:
-        InputError: see `make_evaluator`.
+        InputError, RunError: see `make_evaluator`.
     """
     load_plugins(plan.get("plugins", ()))
     materials = load_materials(plan)
@@ -104,6 +115,7 @@ def shared_arrays(plan: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         **divided.arrays(),
         "held_out_images": held_out.images.numpy(),
         "held_out_labels": held_out.labels.numpy(),
+        **({f"{ARTIFACT}{k}": v for k, v in materials.artifact.arrays().items()} if materials.artifact else {}),
     }
 
 
@@ -111,7 +123,7 @@ def load_materials(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] |
     """Everything a plan names; with `arrays`, the data set is made of them. Plug-ins must have been loaded.
 
     Raises:
-        InputError: see `make_evaluator`.
+        InputError, RunError: see `make_evaluator`.
     """
     _check_keys(plan)
     data = plan.get("data") or {}
@@ -119,17 +131,19 @@ def load_materials(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] |
     task = make_task(space)
     settings = {key: data[key] for key in SPLIT_KEYS if data.get(key) is not None}
     split_settings = call_checked(SplitSettings, settings, where="the data", name="the split")
+    artifact = _artifact(plan, arrays)
     if arrays is not None:
         shared = Dataset.from_arrays(arrays)
         images, labels = shared_tensor(arrays["held_out_images"]), shared_tensor(arrays["held_out_labels"])
-        return Materials(space, task, shared, split_settings, plan, Part(images, labels, shared.mean, shared.std))
+        held_out = Part(images, labels, shared.mean, shared.std)
+        return Materials(space, task, shared, split_settings, plan, held_out, artifact)
     dataset = load_data(
         data.get("name") or DEFAULT_DATASET,
         data.get("folder"),
         shape=largest_input(space),
         classes=getattr(task, "classes", None),
     )
-    return Materials(space, task, dataset, split_settings, plan)
+    return Materials(space, task, dataset, split_settings, plan, artifact=artifact)
 
 
 def make_task(space: SearchSpace) -> Task:
@@ -184,6 +198,15 @@ def _inputs_without_data(plan: Mapping[str, Any], space: SearchSpace, task: Task
         data_folder=data.get("folder"),
         checkpoints=Path(plan["checkpoints"]) if plan.get("checkpoints") else None,
     )
+
+
+def _artifact(plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None) -> SupernetArtifact | None:
+    if not plan.get("artifact"):
+        return None
+    if arrays is None:
+        return SupernetArtifact.read(plan["artifact"])
+    named = {name.removeprefix(ARTIFACT): array for name, array in arrays.items() if name.startswith(ARTIFACT)}
+    return SupernetArtifact.from_arrays(named)
 
 
 def _check_keys(plan: Mapping[str, Any]) -> None:

@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
 
 from nasengine.build import build
 from nasengine.errors import RunError
 from nasengine.evaluators.plan import evaluator_settings, load_materials
 from nasengine.evaluators.plugins import load_plugins
 from nasengine.evaluators.standalone import Standalone, check_finite, resolution
+from nasengine.evaluators.starting import Inheritance, load_start
 from nasengine.records import Architecture, canonical_json
 from nasengine.runs.files import write_atomically
+from nasengine.supernet.artifact import SupernetArtifact
 from nasengine.training import CheckpointFolder, EpochRecord, evaluate, save_tensors, train
 from nasengine.training.smoothing import smoothed
 
@@ -83,7 +82,8 @@ def retrain(
         budget: of the training.
         seed: of initial weights, order and augmentation.
         folder: what is left behind, and where an interrupted retraining goes on from.
-        start: a safetensors file; those of its weights whose names and shapes are the network's replace fresh ones.
+        start: a safetensors file, or the folder of a supernet; those of its weights whose names and shapes are the
+            network's replace fresh ones.
         checkpoint_every: epochs between checkpoints.
         on_epoch: called after every epoch.
         arrays: the data set, as of `make_evaluator`.
@@ -112,7 +112,9 @@ def retrain(
     task = smoothed(materials.task, training.label_smoothing)
     size = resolution(inputs.space, architecture)
     network = build(inputs.space, architecture, network=inputs.network, seed=seed)
-    if start is not None:
+    if start is not None and start.is_dir():
+        Inheritance(SupernetArtifact.read(start), inputs.space).load(network, architecture)
+    elif start is not None:
         load_start(network, start)
     checkpoints = CheckpointFolder(folder / CHECKPOINTS, key, checkpoint_every)
     report = train(
@@ -147,24 +149,6 @@ def retrain(
     write_atomically(folder / RESULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
     checkpoints.clear()
     return retrained
-
-
-def load_start(network: nn.Module, path: Path) -> int:
-    """Put those weights of a file into a network whose names and shapes are the same, and say how many they were.
-
-    Raises:
-        RunError: the file cannot be read, or holds no weight of this network.
-    """
-    try:
-        found = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"the weights to start from cannot be read: {path}: {error}") from error
-    own = network.state_dict()
-    same = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
-    if not same:
-        raise RunError(f"{path} holds no weight of this network: no name and shape is the same")
-    network.load_state_dict(same, strict=False)
-    return len(same)
 
 
 def _key(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
+from torch import nn
 
 from nasengine.build import build, resolve
 from nasengine.data import Part
 from nasengine.errors import InputError, NasEngineError, Problem, TrialError
 from nasengine.evaluators.evaluator import EvaluatorInputs, EvaluatorSettings
+from nasengine.evaluators.guarding import each_alone
+from nasengine.evaluators.starting import Inheritance
 from nasengine.evaluators.trial_checkpoints import TrialCheckpoints
-from nasengine.execution.executor import failure
 from nasengine.objectives import Direction
 from nasengine.records import Architecture, Job, Result
 from nasengine.space import SearchSpace
@@ -43,6 +42,8 @@ class Standalone(EvaluatorSettings):
     Raises:
         InputError: every wrong value.
     """
+
+    starts: ClassVar[bool] = True
 
     optimizer: str | Mapping[str, Any] = "sgd"
     schedule: str | Mapping[str, Any] = "cosine"
@@ -96,8 +97,10 @@ class StandaloneEvaluator:
         self._resized: tuple[tuple[int, int], Part, Part] | None = None
         self._checkpoints: TrialCheckpoints | None = None
         if inputs.checkpoints is not None:
-            kept = TrialCheckpoints(inputs.checkpoints, repr((settings, sorted(inputs.network.items()))))
+            start = str(inputs.artifact.folder) if inputs.artifact else None
+            kept = TrialCheckpoints(inputs.checkpoints, repr((settings, sorted(inputs.network.items()), start)))
             self._checkpoints = kept if kept.usable else None
+        self._inheritance = Inheritance(inputs.artifact, inputs.space) if inputs.artifact else None
         import_late_parts(inputs.space)
 
     @property
@@ -107,20 +110,11 @@ class StandaloneEvaluator:
 
     def evaluate(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Train and measure each architecture for its job's budget, from the job's seed."""
-        for job in jobs:
-            started = time.perf_counter()
-            try:
-                result = self._measure(job)
-            except Exception as error:  # a trial may fail in any way; the search goes on
-                result = failure(job.trial, error)
-            if result.status == "failed":
-                # The frames of the exception are gone by now, and with them what held on to the network's memory.
-                free_memory(self.inputs.device)
-            yield replace(result, seconds=time.perf_counter() - started)
+        return each_alone(jobs, self._measure, self.inputs.device)
 
     def _measure(self, job: Job) -> Result:
         inputs, settings = self.inputs, self.settings
-        network = build(inputs.space, job.architecture, network=inputs.network, seed=job.seed)
+        network = self.initial_network(job)
         training, validation = self._parts(job.architecture)
         kept = self._checkpoints
         report = train(
@@ -138,6 +132,13 @@ class StandaloneEvaluator:
         check_finite(measured, "validation")
         details = {"curve": [dict(point) for point in report.curve], "images_per_second": report.images_per_second}
         return Result(job.trial, "completed", measured, details=details)
+
+    def initial_network(self, job: Job) -> nn.Module:
+        """The network of a job before its training: fresh from the job's seed, or with the weights it inherits."""
+        network = build(self.inputs.space, job.architecture, network=self.inputs.network, seed=job.seed)
+        if self._inheritance is not None:
+            self._inheritance.load(network, job.architecture)
+        return network
 
     def _parts(self, architecture: Architecture) -> tuple[Part, Part]:
         """Training and validation images at the architecture's resolution; the latest resolution is kept."""
@@ -174,10 +175,3 @@ def check_finite(measured: Mapping[str, float], part: str) -> None:
     for name, value in measured.items():
         if not math.isfinite(value):
             raise TrialError(f"the {part} {name} is {value}")
-
-
-def free_memory(device: torch.device) -> None:
-    """Give back what a failed trial held on the device."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

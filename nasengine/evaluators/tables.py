@@ -6,6 +6,11 @@ from collections.abc import Callable
 
 from nasengine.evaluators.evaluator import EvaluatorSettings
 from nasengine.evaluators.standalone import Standalone
+from nasengine.evaluators.supernet import InheritedWeights
 from nasengine.evaluators.table import Table
 
-EVALUATORS: dict[str, Callable[..., EvaluatorSettings]] = {"standalone": Standalone, "table": Table}
+EVALUATORS: dict[str, Callable[..., EvaluatorSettings]] = {
+    "standalone": Standalone,
+    "supernet": InheritedWeights,
+    "table": Table,
+}

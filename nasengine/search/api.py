@@ -14,7 +14,7 @@ from nasengine.export import export as export_trained
 from nasengine.runs import Journal, create_run_folder
 from nasengine.search.events import Event, Note, OnEvent, RunEnded, RunStarted
 from nasengine.search.fitting import check_fit
-from nasengine.search.language.settings import RetrainPhase, SearchPhase, Strategy
+from nasengine.search.language.settings import PreparePhase, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.language.strategy import strategy_from_mapping
 from nasengine.search.new_run import new_run_settings
 from nasengine.search.phases import fixed_threads, header, run_phases
@@ -182,7 +182,9 @@ def retrain(
     word, label = _named(found, architecture)
     named = {"architecture": word, "name": f"{template.name}-{label}"}
     plain = {key: value for key, value in template.plain().items() if key not in ("best", "from")}
-    earlier = [{phase.kind: phase.plain()} for phase in run.strategy.phases if isinstance(phase, SearchPhase)]
+    earlier = [
+        {phase.kind: phase.plain()} for phase in run.strategy.phases if isinstance(phase, PreparePhase | SearchPhase)
+    ]
     content = {**run.strategy.plain(), "phases": [*earlier, {"retrain": {**plain, **named}}]}
     settings = replace(run.settings, strategy=strategy_from_mapping(content, f"{folder}/run.yaml", overrides=set))
     phase = settings.strategy.phases[-1]

@@ -32,6 +32,7 @@ from nasengine.search.events import (
     TrainingProgress,
 )
 from nasengine.search.final_training import TrainingPlan, make_final_training
+from nasengine.search.inheriting import holds_supernet
 from nasengine.search.language.settings import Phase, RetrainPhase, SearchPhase
 from nasengine.search.retrained import RESULTS, WEIGHTS, Retrained, append_result, read_results, summary
 from nasengine.search.run_file import RunSettings
@@ -177,12 +178,14 @@ def training_plan(
 
 
 def start_weights(run: Path, origin: str) -> Path:
-    """The weights that a phase left: its only file, or that of its first completed training.
+    """The weights that a phase left: its supernet (the folder), its only file, or that of its first completed training.
 
     Raises:
         RunError: it left none.
     """
     folder = Path(origin) if "/" in origin else run / origin
+    if holds_supernet(folder):
+        return folder
     if (folder / WEIGHTS).is_file():
         return folder / WEIGHTS
     for record in sorted(read_results(folder.parent, folder.name), key=lambda record: (record.rank, record.repeat)):

@@ -26,6 +26,7 @@ from nasengine.runs import Journal, write_atomically
 from nasengine.search.board import Board
 from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, SearchProgress
 from nasengine.search.figures import number, plural
+from nasengine.search.inheriting import artifact_folder
 from nasengine.search.language.settings import Phase, SearchPhase, Strategy
 from nasengine.search.language.values import make_algorithm, make_scheduler
 from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
@@ -65,6 +66,9 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
     algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed, constraints)
     assert phase.evaluator is not None, "only algorithms that are not built yet do without"
     plan = evaluation_plan(settings, phase, phase.evaluator.component.plain())
+    artifact = artifact_folder(run, strategy, phase)
+    if artifact is not None:
+        plan["artifact"] = str(artifact)
     checkpoints: TrialCheckpoints | None = None
     if phase.scheduler is not None:
         algorithm = make_scheduler(phase, algorithm)
@@ -142,18 +146,18 @@ def make_price(
     """The costs that join the measurements of a trial: those an objective or a constraint names and the evaluator
     does not measure; None for none.
 
-    Where trials are trained, params and macs come along for people: counting them directly takes milliseconds.
+    Where networks are run, params and macs come along for people: counting them directly takes milliseconds.
     """
     metrics = metrics_of(space, phase)
     bounded = [item.name for item in counted_constraints(space, constraints, metrics)]
     names = list(dict.fromkeys((*counted_objectives(objectives, metrics), *bounded)))
     evaluator = settings_of_evaluator(phase)
     budget = None if phase.evaluator is None else phase.evaluator.budget
-    trains = evaluator is not None and evaluator.needs_network and budget is not None
-    if not names and not trains:
+    runs = evaluator is not None and evaluator.needs_network and (budget is not None or evaluator.needs_supernet)
+    if not names and not runs:
         return None
     pricer = pricer_of(space, canonical_json(dict(phase.network)))
-    if trains:
+    if runs:
         if not names:
             pricer = Pricer(space, network=phase.network or None, compile_after=sys.maxsize)
         names = list(dict.fromkeys((*names, *SHOWN)))

@@ -1,9 +1,9 @@
 """The folder that a training of shared weights leaves, RUN/<phase>/, and what later phases read from it.
 
-    weights.safetensors    all models, tensors as "MODEL/KEY"
-    supernet.json          what it is of: space, overrides of its network, number of models, sampler; written last
-    table.json             what the sampler knows of every configuration, if it does: its model, its scores
-    history.jsonl          a line an epoch
+weights.safetensors    all models, tensors as "MODEL/KEY"
+supernet.json          what it is of: space, overrides of its network, number of models, sampler; written last
+table.json             what the sampler knows of every configuration, if it does: its model, its scores
+history.jsonl          a line an epoch
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 
 from nasengine.errors import InputError, Problem, RunError
 from nasengine.records import Architecture
@@ -35,11 +37,13 @@ class SupernetArtifact:
         folder: where they lie.
         about: the content of supernet.json.
         table: the content of table.json; None where there is none.
+        content: the bytes of weights.safetensors, where they were handed over and are not read from the folder.
     """
 
     folder: Path
     about: Mapping[str, Any]
     table: Mapping[str, Any] | None = None
+    content: NDArray[np.uint8] | None = field(default=None, repr=False)
     _models: Mapping[Architecture, int] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -55,8 +59,40 @@ class SupernetArtifact:
             raise RunError(f"{folder} holds no shared weights: there is no {ABOUT} in it")
         if about.get("format") != FORMAT:
             raise RunError(f"{folder / ABOUT} has the format {about.get('format')!r}; this nasengine reads {FORMAT}")
-        table = _read_json(folder / TABLE)
-        return cls(folder, about, table, {} if table is None else _models_of(table, folder / TABLE))
+        return cls._of(folder, about, _read_json(folder / TABLE))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SupernetArtifact:
+        """What `arrays` made, for a process that need not see the folder; the arrays may be read-only."""
+        about, table = json.loads(str(arrays["about"])), json.loads(str(arrays["table"]))
+        return cls._of(Path(str(arrays["folder"])), about, table, arrays["weights"])
+
+    @classmethod
+    def _of(
+        cls,
+        folder: Path,
+        about: Mapping[str, Any],
+        table: Mapping[str, Any] | None,
+        content: NDArray[np.uint8] | None = None,
+    ) -> SupernetArtifact:
+        return cls(folder, about, table, content, {} if table is None else _models_of(table, folder / TABLE))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as plain arrays, which processes can share: one for all the weights, as they are in the file.
+
+        Raises:
+            RunError: the file is missing.
+        """
+        try:
+            weights = np.fromfile(self.weights, dtype=np.uint8)
+        except OSError as error:
+            raise RunError(f"the shared weights cannot be read: {self.weights}: {error}") from error
+        return {
+            "folder": np.array(str(self.folder)),
+            "about": np.array(json.dumps(dict(self.about))),
+            "table": np.array(json.dumps(self.table)),
+            "weights": weights,
+        }
 
     @property
     def network(self) -> dict[str, Any]:
@@ -91,7 +127,7 @@ class SupernetArtifact:
             RunError: the file is missing or damaged.
         """
         try:
-            return load_file(self.weights)
+            return load_file(self.weights) if self.content is None else load(self.content.tobytes())
         except (OSError, SafetensorError) as error:
             raise RunError(f"the shared weights cannot be read: {self.weights}: {error}") from error
 

@@ -15,6 +15,7 @@ from nasengine.evaluators import EVALUATORS, make_evaluator
 from nasengine.evaluators.plan import evaluator_settings, make_task
 from nasengine.objectives import DIRECTIONS
 from nasengine.records import Architecture, Job, Result
+from tests.evaluators.prepared import write_supernet
 from tests.evaluators.tiny import tiny_plan, tiny_space
 
 ARCHITECTURES = list(tiny_space().enumerate())
@@ -22,9 +23,18 @@ ARCHITECTURES = list(tiny_space().enumerate())
 # What an evaluator cannot do without.
 REQUIRED = {"table": {"file": str(Path(__file__).parents[1] / "evaluators" / "tiny.csv")}}
 
+# What a plan names beside it for some: filled in below, since shared weights have to be made.
+BESIDE = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prepared(tmp_path_factory):
+    BESIDE["supernet"] = {"artifact": str(write_supernet(tmp_path_factory.mktemp("prepare")))}
+
 
 def plan(name, **settings):
-    return tiny_plan() | {"evaluator": {"type": name, **REQUIRED.get(name, {}), **settings}}
+    evaluator = {"type": name, **REQUIRED.get(name, {}), **settings}
+    return tiny_plan() | {"evaluator": evaluator} | BESIDE.get(name, {})
 
 
 def jobs(*trials):
