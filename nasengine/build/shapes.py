@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nasengine.build.initial_weights import WithoutInitialWeights
 from nasengine.build.module_call import ModuleCall, NodeError, instantiate, one_line
 from nasengine.networks.blocks.activation import ACTIVATIONS
 
@@ -47,7 +48,7 @@ def output_shape(call: ModuleCall, shape: Shape) -> Shape:
 
 
 def _measure(call: ModuleCall, shape: Shape) -> Shape:
-    with torch.device("meta"), warnings.catch_warnings():
+    with torch.device("meta"), WithoutInitialWeights(), warnings.catch_warnings():
         warnings.filterwarnings("error", EMPTY)
         try:
             return _run(call, instantiate(call), shape)
@@ -68,7 +69,7 @@ def _measure(call: ModuleCall, shape: Shape) -> Shape:
 
 
 def skip_arithmetic(module: nn.Module) -> None:
-    """Have PyTorch's activations and batch normalisations hand on what they get, checked but not computed.
+    """Have PyTorch's activations, batch and layer normalisations hand on what they get, checked but not computed.
 
     Without memory PyTorch spells such operations out in Python, which takes three quarters of the time of a block.
     The module is good for shapes only afterwards.
@@ -79,6 +80,8 @@ def skip_arithmetic(module: nn.Module) -> None:
             vars(part)["forward"] = _hand_on
         elif isinstance(part, _BatchNorm) and forward is _BatchNorm.forward:
             vars(part)["forward"] = functools.partial(_check_channels, part)
+        elif isinstance(part, nn.LayerNorm) and forward is nn.LayerNorm.forward:
+            vars(part)["forward"] = functools.partial(_check_width, part)
 
 
 def _hand_on(x: Tensor) -> Tensor:
@@ -89,6 +92,13 @@ def _check_channels(norm: _BatchNorm, x: Tensor) -> Tensor:
     norm._check_input_dim(x)  # type: ignore[no-untyped-call]
     if x.shape[1] != norm.num_features:
         raise ValueError(f"expected {norm.num_features} channels, got {x.shape[1]}")
+    return x
+
+
+def _check_width(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    expected = tuple(norm.normalized_shape)
+    if tuple(x.shape[-len(expected) :]) != expected:
+        raise ValueError(f"expected {write_shape(expected)} at the end of the shape, got {write_shape(tuple(x.shape))}")
     return x
 
 

@@ -6,28 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from nasengine.build import example_input, instantiate, resolve
+from nasengine.build.initial_weights import WithoutInitialWeights
 from nasengine.costs.counting import count_modules, total
 from nasengine.costs.records import Costs
 from nasengine.errors import BuildError
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
-
-_DRAWS = frozenset({Tensor.normal_, Tensor.uniform_, Tensor.bernoulli_, Tensor.exponential_})
-
-
-class _WithoutInitialWeights(TorchFunctionMode):
-    """Leaves out the drawing of initial weights, which on the meta device takes time and does nothing."""
-
-    def __torch_function__(
-        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), keywords: dict[str, Any] | None = None
-    ) -> Any:
-        if function in _DRAWS and arguments[0].device.type == "meta":
-            return arguments[0]
-        return function(*arguments, **(keywords or {}))
 
 
 def costs(space: SearchSpace, architecture: Architecture, *, network: Mapping[str, Any] | None = None) -> Costs:
@@ -58,7 +45,7 @@ def measure(
     call = resolve(space, architecture, network=network)
     example = example_input(space, architecture)
     try:
-        with torch.device("meta"), _WithoutInitialWeights():
+        with torch.device("meta"), WithoutInitialWeights():
             built = instantiate(call)
         modules = count_modules(built, example)
     except Exception:  # a constructor or a forward that reads a value fails on meta tensors and nowhere else

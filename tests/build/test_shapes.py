@@ -39,6 +39,7 @@ def test_a_shape_found_without_memory_is_that_of_the_module(made, shape):
         (nn.BatchNorm2d(4), (2, 5, 3, 3), "expected 4 channels, got 5"),
         (nn.BatchNorm2d(4), (2, 4), "expected 4D input"),
         (nn.BatchNorm1d(4), (2, 4, 3, 3), "expected 2D or 3D input"),
+        (nn.LayerNorm(4), (2, 3, 5), "expected 4 at the end of the shape, got 2×3×5"),
     ],
 )
 def test_a_normalisation_that_is_not_computed_still_checks_its_input(norm, shape, message):
