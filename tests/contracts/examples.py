@@ -37,6 +37,9 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "linear_head": (VECTOR, "{type: linear_head, hidden: 6, dropout: 0.1}"),
     "residual_network": (ROOT, "{type: residual_network, stem_width: 8, widths: [8, 12], downsample_at: [2]}"),
     "nas_bench_201_network": (ROOT, "{type: nas_bench_201_network, width: 4, cells_per_stage: 1, cell: {type: conv}}"),
+    "vit_resnas": (ROOT, ("{type: vit_resnas, patch: 2, stem_width: 4, stem_stride: 1, stages: "
+        "[{width: 6, head_width: 4, blocks: [{heads: 2, mlp_width: 8}, {optional: {heads: 1, mlp_width: 4}}]}, "
+        "{width: 8, head_width: 6, blocks: [{heads: 1, mlp_width: 12}]}]}")),
 }  # fmt: skip
 
 SPACE = """
