@@ -8,10 +8,12 @@ from __future__ import annotations
 from nasengine.training.augmentation import AUGMENTATIONS, Augmentation, make_augmentation
 from nasengine.training.batches import Normalize
 from nasengine.training.checkpoint import CheckpointFolder, save_tensors
+from nasengine.training.cohort import train_cohort
 from nasengine.training.components import call_checked, make_component
+from nasengine.training.course import EpochRecord, Member, TrainingReport
 from nasengine.training.device import choose_device
 from nasengine.training.evaluation import evaluate
-from nasengine.training.loop import EpochRecord, TrainingReport, train
+from nasengine.training.loop import train
 from nasengine.training.optimizers import OPTIMIZERS, OptimizerSettings
 from nasengine.training.schedules import SCHEDULES, Schedule
 from nasengine.training.settings import TRAINING_KEYS, Length, TrainingSettings, training_settings
@@ -25,6 +27,7 @@ __all__ = [
     "CheckpointFolder",
     "EpochRecord",
     "Length",
+    "Member",
     "Normalize",
     "OptimizerSettings",
     "Schedule",
@@ -37,5 +40,6 @@ __all__ = [
     "make_component",
     "save_tensors",
     "train",
+    "train_cohort",
     "training_settings",
 ]

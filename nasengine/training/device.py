@@ -54,6 +54,11 @@ def autocast(dtype: torch.dtype, device: torch.device, *, cache: bool = True) ->
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16, cache_enabled=cache)
 
 
+def new_stream(device: torch.device) -> torch.cuda.Stream:
+    """Another stream of a GPU."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
 @contextlib.contextmanager
 def own_random_state(device: torch.device) -> Iterator[None]:
     """Let layers that draw (dropout) use the global generators, and leave these as they were found."""

@@ -15,6 +15,7 @@ from nasengine.training.optimizers import OPTIMIZERS, SGD, OptimizerSettings
 from nasengine.training.schedules import SCHEDULES, Cosine, Schedule
 
 Precision = Literal["auto", "float32", "bfloat16"]
+Compiled = Literal["auto", "no", "yes"]
 UNITS = ("epochs", "steps", "steps_per_epoch")
 PARTS = (f"{WHOLE}epochs", f"{WHOLE}steps")
 RESTART = "restart_"  # before a number: the schedule begins anew there
@@ -33,6 +34,8 @@ class TrainingSettings:
         drop_last: leave out an epoch's last, smaller batch (norms over a handful of images are noise).
         precision: auto is bfloat16 autocast on a GPU that has it, float32 elsewhere.
         cuda_graph: replay the forward and backward pass as one CUDA graph where shapes are fixed.
+        compiled: the repeated blocks of networks that are trained side by side on a GPU (`cohort`); auto does it where
+            there are enough steps to pay for it.
     """
 
     optimizer: OptimizerSettings = field(default_factory=SGD)
@@ -45,6 +48,7 @@ class TrainingSettings:
     drop_last: bool = True
     precision: Precision = "auto"
     cuda_graph: bool = True
+    compiled: Compiled = "auto"
 
     def __post_init__(self) -> None:
         problems = []

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nasengine.tasks import Task
 from nasengine.training.batches import Normalize
-from nasengine.training.device import autocast, autocast_dtype
+from nasengine.training.device import autocast, autocast_dtype, new_stream
 from nasengine.training.settings import TrainingSettings
 from nasengine.training.weight_average import WeightAverage
 
@@ -65,11 +65,34 @@ class TrainingStep:
 
     def update(self) -> None:
         """Clip the gradients, change the weights, follow them with the average."""
+        self.change_weights()
+        if self.average is not None:
+            self.average.follow()
+
+    def change_weights(self) -> None:
+        """Clip the gradients and go a step along them."""
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
-        if self.average is not None:
-            self.average.follow()
+
+    def waits_for_device(self, images: Tensor) -> bool:
+        """Whether a forward pass makes the processor wait for the GPU. Changes neither weights nor statistics."""
+        mode = torch.cuda.get_sync_debug_mode()
+        copy = {name: value.clone() for name, value in self.network.state_dict().items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that this mode is a prototype: what it misses, the capture reports
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            with torch.no_grad(), autocast(self.dtype, self.device):
+                self.network(self.normalize(images))
+            return False
+        except RuntimeError as error:
+            if "synchroniz" not in str(error):
+                raise
+            return True
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+            self.network.load_state_dict(copy)
 
 
 class GraphedStep(TrainingStep):
@@ -104,31 +127,12 @@ class GraphedStep(TrainingStep):
             super().__call__(images, labels)
             return
         if self.eager_steps == WARM_UP_STEPS:
-            self.capturable = not self._waits_for_device(images)
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            self.capturable = not self.waits_for_device(images)
+        stream = new_stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             super().__call__(images, labels)
         torch.cuda.current_stream(self.device).wait_stream(stream)
-
-    def _waits_for_device(self, images: Tensor) -> bool:
-        """Whether a forward pass makes the processor wait for the device. Changes neither weights nor statistics."""
-        mode = torch.cuda.get_sync_debug_mode()
-        copy = {name: value.clone() for name, value in self.network.state_dict().items()}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that this mode is a prototype: what it misses, the capture reports
-            torch.cuda.set_sync_debug_mode("error")
-        try:
-            with torch.no_grad(), autocast(self.dtype, self.device):
-                self.network(self.normalize(images))
-            return False
-        except RuntimeError as error:
-            if "synchroniz" not in str(error):
-                raise
-            return True
-        finally:
-            torch.cuda.set_sync_debug_mode(mode)
-            self.network.load_state_dict(copy)
 
     def _capture(self, images: Tensor, labels: Tensor) -> None:
         """Record the passes; nothing is computed yet. Gradients made in here belong to the graph and are kept."""

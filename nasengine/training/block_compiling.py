@@ -1,0 +1,105 @@
+"""Compiling the blocks that networks repeat, where there are enough steps to pay for it.
+
+`torch.compile` fuses what lies between the convolutions of a block: fewer passes over memory, which is what small
+networks wait for. It is paid for once for every kind of block: one class with one structure on inputs of one shape,
+wherever in whichever network it stands. What the compiler cannot do is not done: the networks go on as they are.
+
+Measured on an H200, 36 ResNet-20 side by side: 150,000 images/s in all became 182,000 at batch 256, and 185,000
+became 232,000 at batch 1,024; compiling took 55 to 71 s for the 23 kinds of block that they have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import types
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+SAVED = 0.18  # share of the time of a step: 1 - 150 / 182; at the larger batch it was 1 - 185 / 232 = 0.20
+SECONDS_PER_KIND = 2.8  # 63 s, between the two, for 23 kinds
+MARGIN = 1.2  # so much more must be saved: other networks may gain less
+
+
+def compiling_pays(kinds: int, seconds_left: float) -> bool:
+    """Whether a training that would take so long without it saves what compiling so many kinds of block costs."""
+    return kinds > 0 and SAVED * seconds_left > MARGIN * kinds * SECONDS_PER_KIND
+
+
+def repeated_blocks(network: nn.Module) -> list[nn.Module]:
+    """The outermost modules that stand in a list or in series with others, and are made of several themselves."""
+    found: list[nn.Module] = []
+
+    def look(module: nn.Module, in_list: bool) -> None:
+        children = list(module.children())
+        is_list = isinstance(module, (nn.Sequential, nn.ModuleList))
+        if in_list and children and not is_list:
+            found.append(module)
+            return
+        for child in children:
+            look(child, is_list and len(children) > 1)
+
+    look(network, False)
+    return found
+
+
+@contextlib.contextmanager
+def noting_kinds(networks: Sequence[nn.Module], kinds: set[Hashable]) -> Iterator[None]:
+    """Add to `kinds` every kind of block that runs in the context."""
+    handles = [
+        block.register_forward_pre_hook(_note(kinds, f"{type(block)} {block!r}"))
+        for network in networks
+        for block in repeated_blocks(network)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class CompiledBlocks:
+    """Blocks whose forward is the compiled one of their class, until `undo`.
+
+    Args:
+        networks: whose repeated blocks are meant.
+        kinds: how many of them differ.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], kinds: int) -> None:
+        self._blocks = [block for network in networks for block in repeated_blocks(network)]
+        self._limits: dict[str, Any] = {
+            "recompile_limit": 8 + 2 * kinds,
+            "accumulated_recompile_limit": 256 + 4 * kinds,
+        }
+        compiled: dict[type[nn.Module], Callable[..., object]] = {}
+        for block in self._blocks:
+            kind = type(block)
+            if kind not in compiled:
+                compiled[kind] = torch.compile(kind.forward, dynamic=False)
+            vars(block)["forward"] = types.MethodType(compiled[kind], block)
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """In this context blocks may run that have not been compiled yet: one class in many kinds, and no chatter."""
+        import torch._dynamo  # takes seconds, which nobody should pay who compiles nothing
+
+        with torch._dynamo.config.patch(self._limits), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+
+    def undo(self) -> None:
+        """Give the blocks their own forward back."""
+        for block in self._blocks:
+            vars(block).pop("forward", None)
+        self._blocks = []
+
+
+def _note(kinds: set[Hashable], name: str) -> Callable[[nn.Module, tuple[object, ...]], None]:
+    def note(_block: nn.Module, inputs: tuple[object, ...]) -> None:
+        kinds.add((name, tuple(tuple(value.shape) for value in inputs if isinstance(value, torch.Tensor))))
+
+    return note
