@@ -174,14 +174,15 @@ def curve_blocks(searches: Sequence[Searched], trained: Sequence[Trained]) -> li
             (f"trial {trial.number}", search.details.get(trial.number, {}).get("curve") or ())
             for trial in search.ranked[:MOST_CURVES]
         ]
-        blocks += _curves(curves, f"the best trials of {search.name}")
+        blocks += loss_blocks(curves, f"the best trials of {search.name}")
     for phase, group in itertools.groupby(trained, key=lambda record: record.phase):
         curves = [(record.label, curve) for record in group for curve in record.curves[:1]]
-        blocks += _curves(curves[:MOST_CURVES], f"the trainings of {phase}, first seeds")
+        blocks += loss_blocks(curves[:MOST_CURVES], f"the trainings of {phase}, first seeds")
     return blocks
 
 
-def _curves(curves: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], of_what: str) -> list[Block]:
+def loss_blocks(curves: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], of_what: str) -> list[Block]:
+    """A figure of training losses: (name, records of epochs); nothing where no curve has two points."""
     usable = [(name, [point for point in curve if "epoch" in point and "loss" in point]) for name, curve in curves]
     usable = [(name, curve) for name, curve in usable if len(curve) > 1]
     if not usable:

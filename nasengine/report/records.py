@@ -41,6 +41,30 @@ class Searched:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """A prepare phase.
+
+    Args:
+        name: of the phase.
+        about: what it did: (what, words).
+        epochs: a record `{epoch, loss, …}` for each; of a mixture also `owners` and `scores`, the model of each
+            configuration and its score there, and `certainty`, the mean of the largest probability.
+        configurations: what a mixture assigned to models; none in a training without.
+        probabilities, visits: of each configuration and model: of the assignment in the end, and steps trained.
+        truth: what configurations are worth, larger is better; `truth_is` says whence.
+    """
+
+    name: str
+    about: Sequence[tuple[str, str]] = ()
+    epochs: Sequence[Mapping[str, Any]] = ()
+    configurations: Sequence[Architecture] = ()
+    probabilities: Sequence[Sequence[float]] = ()
+    visits: Sequence[Sequence[float]] = ()
+    truth: Mapping[Architecture, float] = field(default_factory=dict)
+    truth_is: str = ""
+
+
+@dataclass(frozen=True)
 class Trained:
     """An architecture that a retrain phase trained, all its seeds together.
 
@@ -81,6 +105,7 @@ class RunRecord:
         folder: of the run, as the commands that follow name it.
         space, objectives: what was searched, and for what.
         summary: what, words: strategy, data, seed and so on.
+        prepared: the prepare phases in order.
         searches: the search phases in order.
         trained: what retrain phases trained, in order.
         winner: None where nothing has completed.
@@ -98,6 +123,7 @@ class RunRecord:
     space: SearchSpace
     objectives: Sequence[Objective]
     summary: Sequence[tuple[str, str]] = ()
+    prepared: Sequence[Prepared] = ()
     searches: Sequence[Searched] = ()
     trained: Sequence[Trained] = ()
     winner: Winner | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nasengine.report.assignment import prepared_blocks
 from nasengine.report.blocks import Block, Code, Details, Facts, Table, Text
 from nasengine.report.choices import importance_blocks
 from nasengine.report.failures import failure_blocks
@@ -18,6 +19,10 @@ def run_page(run: RunRecord) -> Page:
     """The page of a run; the same record gives the same bytes."""
     names = short_names(decision.path for decision in run.space.decisions)
     sections = [Section("Summary", summary_blocks(run, names))]
+    for prepared in run.prepared:
+        blocks = prepared_blocks(prepared, names)
+        suffix = f" of {prepared.name}" if len(run.prepared) > 1 else ""
+        sections += [Section(f"What was prepared{suffix}", blocks)] if blocks else []
     for search in run.searches:
         suffix = f" of {search.name}" if len(run.searches) > 1 else ""
         several = len(run.objectives) > 1

@@ -15,7 +15,9 @@ from nasengine.records import Architecture, Trial
 from nasengine.report.records import RunRecord, Searched, Trained, Winner
 from nasengine.report.run_page import run_page
 from nasengine.runs import JOURNAL_NAME, History, lock_holder, write_atomically
-from nasengine.search.language.settings import Budget, Component, RetrainPhase, SearchPhase
+from nasengine.search.inheriting import inherits_from
+from nasengine.search.language.settings import Budget, PreparePhase, RetrainPhase, SearchPhase, Strategy
+from nasengine.search.prepared_record import prepared_record
 from nasengine.search.retrained import RESULTS, Retrained, spreads
 from nasengine.search.run_file import NAME, RunSettings, to_yaml
 from nasengine.search.run_view import Run
@@ -61,6 +63,11 @@ def record_of(run: Run) -> RunRecord:
     strategy, space = settings.strategy, settings.space
     searches = tuple(_searched(run, phase) for phase in strategy.phases if isinstance(phase, SearchPhase))
     retrained = run.retrained
+    prepared = [
+        prepared_record(run, phase, searches, [("budget", budget_words(phase.budget))])
+        for phase in strategy.phases
+        if isinstance(phase, PreparePhase)
+    ]
     summary = [
         ("space", f"{space.name}: {space.about}" if space.about else space.name),
         ("architectures", f"{space.size(architecture_part=bool(space.unexpanded)):,}"),
@@ -78,6 +85,7 @@ def record_of(run: Run) -> RunRecord:
         space=space,
         objectives=strategy.objectives,
         summary=[(what, words) for what, words in summary if words],
+        prepared=[one for one in prepared if one.epochs],
         searches=searches,
         trained=tuple(_trained(retrained)),
         winner=_winner(run, searches, retrained),
@@ -124,7 +132,7 @@ def _searched(run: Run, phase: SearchPhase) -> Searched:
     about = [
         ("algorithm", _component(phase.algorithm.type, phase.algorithm.settings)),
         ("scheduler", "" if phase.scheduler is None else _component(phase.scheduler.type, phase.scheduler.settings)),
-        ("measured by", "" if evaluator is None else _measured_by(evaluator.component)),
+        ("measured by", "" if evaluator is None else _measured_by(run.strategy, phase)),
         ("budget of a trial", "" if evaluator is None else budget_words(evaluator.budget)),
         ("budget of the search", budget_words(phase.budget)),
     ]
@@ -143,8 +151,14 @@ def _searched(run: Run, phase: SearchPhase) -> Searched:
     )
 
 
-def _measured_by(component: Component) -> str:
-    """The type of an evaluator, of a table with its file."""
+def _measured_by(strategy: Strategy, phase: SearchPhase) -> str:
+    """The type of an evaluator, of a table with its file, and whose weights are inherited."""
+    assert phase.evaluator is not None, "asked for a phase that has one"
+    component, origin = phase.evaluator.component, inherits_from(strategy, phase)
+    if phase.evaluator.start is not None:
+        return f"{component.type}, trained from the weights of {origin}"
+    if origin is not None:
+        return _component(f"{component.type} of {origin}", component.settings)
     file = component.settings.get("file")
     return f"{component.type} {file}" if isinstance(file, str) else component.type
 
@@ -158,9 +172,10 @@ def budget_words(budget: Budget | None) -> str:
     """20 epochs, 2 h 00 min; empty for none."""
     if budget is None:
         return ""
-    return ", ".join(
+    words = ", ".join(
         duration(amount) if unit == "seconds" else _amount(unit, amount) for unit, amount in budget.amounts.items()
     )
+    return f"{words} for each model" if budget.per_model else words
 
 
 def _amount(unit: str, amount: float) -> str:

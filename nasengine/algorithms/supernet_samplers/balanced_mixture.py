@@ -29,7 +29,7 @@ Assignment = Literal["balanced", "unbalanced", "fixed"]
 
 MOST_CONFIGURATIONS = 10_000
 MOST_GONE_THROUGH = 1_000_000  # architectures, to find those that keep the constraints
-MOST_RECORDED = 4_096  # entries of a matrix in the history, where each epoch adds two
+MOST_RECORDED = 2_048  # configurations, of which the history keeps two numbers each epoch
 OPTIMISTIC = 1.0  # the score of what was never tried: no accuracy is above it
 
 
@@ -152,7 +152,7 @@ class BalancedMixture(SupernetSampler):
         self._dealt = None if state["dealt"] is None else [int(model) for model in state["dealt"]]
 
     def record(self) -> dict[str, Any]:
-        """Temperature, how balanced it is, and (unless they are large) both matrices with the visits so far."""
+        """Temperature, how balanced it is and, of up to 2,048 configurations, each one's model and its score there."""
         made: dict[str, Any] = {"inverse_temperature": self._inverse_temperature}
         if self.assignment == "balanced":
             balanced = self._balanced()
@@ -163,10 +163,11 @@ class BalancedMixture(SupernetSampler):
             }
         probabilities = self.probabilities()
         made["shares"] = probabilities.mean(axis=0).round(6).tolist()
-        made["certainty"] = float(probabilities.max(axis=1).mean())
-        if probabilities.size <= MOST_RECORDED:
-            made["probabilities"] = probabilities.round(4).tolist()
-            made["scores"] = self._scores.round(5).tolist()
+        made["certainty"] = round(float(probabilities.max(axis=1).mean()), 6)
+        if len(self.configurations) <= MOST_RECORDED:
+            owners = probabilities.argmax(axis=1)
+            made["owners"] = owners.tolist()
+            made["scores"] = self._scores[np.arange(len(owners)), owners].round(5).tolist()
         return made
 
     def table(self) -> dict[str, Any]:
