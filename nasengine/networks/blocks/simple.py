@@ -1,9 +1,8 @@
-"""Layers without weights: identity, zero, subsampling, widening, flatten, dropout."""
+"""Layers without weights: identity, zero, subsampling, flatten, dropout."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -50,25 +49,6 @@ class Subsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride))."""
         return x[:, :, :: self.stride, :: self.stride]
-
-
-class WidenByZeros(nn.Module):
-    """Adds channels of zeros behind those of each token: a skip without parameters where the width grows.
-
-    Source: He et al., CVPR 2016, arXiv 1512.03385, section 3.3, option A.
-
-    Args:
-        in_channels: C.
-        width: output channels, at least C.
-    """
-
-    def __init__(self, in_channels: int, width: int) -> None:
-        super().__init__()
-        self.in_channels, self.width = in_channels, width
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, T, C) to (N, T, width)."""
-        return F.pad(x, (0, self.width - self.in_channels))
 
 
 class Flatten(nn.Module):

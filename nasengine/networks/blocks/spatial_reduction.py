@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nasengine.networks.blocks.simple import WidenByZeros
 from nasengine.networks.blocks.transformer import NORM_EPSILON
 
 
@@ -41,7 +40,7 @@ class SpatialReduction(nn.Module):
         self.patches = nn.Conv2d(in_channels, width, 3, stride=2, padding=1)
         self.position = nn.Parameter(torch.zeros(1, (grid // 2) ** 2, width))
         self.class_token = nn.Linear(in_channels, width)
-        self.widen = WidenByZeros(in_channels, width)
+        self.widen = nn.ZeroPad1d((0, width - in_channels))  # zeros behind the features of each token
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, I) to (N, T', O)."""
