@@ -104,6 +104,20 @@ def test_what_the_supernet_holds_nothing_of_begins_fresh_from_the_seed(tmp_path,
     assert network.state_dict().keys() - held.keys() == {name for name in fresh if ".norm." in name}
 
 
+def test_a_trial_gone_on_with_equals_one_trained_from_its_start_without_a_break(tmp_path):
+    folder = write_supernet(tmp_path / "run" / "prepare")
+    plan = {**tiny_plan(), "artifact": str(folder)}
+    architecture = next(iter(tiny_space().enumerate()))
+    part = Job(0, architecture, {"epochs": 1, "of_epochs": 2}, seed=4)
+    whole = Job(1, architecture, {"epochs": 2, "of_epochs": 2}, seed=4, resumes=0)
+    evaluator = make_evaluator({**plan, "checkpoints": str(tmp_path / "run" / "search" / "checkpoints")})
+    first, gone_on = evaluator.evaluate([part, whole])
+    (at_once,) = make_evaluator(plan).evaluate([whole])
+    assert gone_on.measurements == at_once.measurements != first.measurements
+    (fresh,) = make_evaluator(tiny_plan()).evaluate([whole])
+    assert fresh.measurements != at_once.measurements
+
+
 def test_a_network_that_the_supernet_holds_nothing_of_fails_its_trial(tmp_path, monkeypatch):
     folder = write_supernet(tmp_path)
     evaluator = make_evaluator({**tiny_plan(), "artifact": str(folder)})
