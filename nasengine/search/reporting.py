@@ -17,12 +17,14 @@ from nasengine.report.run_page import run_page
 from nasengine.runs import JOURNAL_NAME, History, lock_holder, write_atomically
 from nasengine.search.inheriting import inherits_from
 from nasengine.search.language.settings import Budget, PreparePhase, RetrainPhase, SearchPhase, Strategy
+from nasengine.search.prepared import HISTORY, PREPARED
 from nasengine.search.prepared_record import prepared_record
 from nasengine.search.retrained import RESULTS, Retrained, spreads
 from nasengine.search.run_file import NAME, RunSettings, to_yaml
 from nasengine.search.run_view import Run
 from nasengine.search.searching import RANKING
 from nasengine.space import SearchSpace
+from nasengine.supernet.artifact import TABLE, WEIGHTS
 from nasengine.wording import duration, number, plural
 
 REPORT = "report.html"
@@ -32,6 +34,12 @@ FILES = {
     REPORT: "this page",
     "best": "the best network: model.py, weights.safetensors, model.onnx where onnx is installed",
     "tensorboard": "objectives of every trial, and training curves, for TensorBoard",
+}
+OF_PHASES = {
+    WEIGHTS: "its shared weights",
+    TABLE: "what it knows of every architecture: probability, score and steps of each model",
+    HISTORY: "its epochs",
+    RANKING: "its completed architectures, best first",
 }
 
 
@@ -117,8 +125,8 @@ def _state(run: Run) -> str:
     writer = lock_holder(run.folder)
     if writer is not None:
         return "The run is going on; this page shows it as it was when the page was written."
-    phases = [(phase.name, RANKING if isinstance(phase, SearchPhase) else RESULTS) for phase in run.strategy.phases]
-    left = [name for name, file in phases if not (run.folder / name / file).is_file()]
+    files = {"prepare": PREPARED, "search": RANKING, "retrain": RESULTS}
+    left = [phase.name for phase in run.strategy.phases if not (run.folder / phase.name / files[phase.kind]).is_file()]
     when = run.settings.environment.began.replace("T", " ").replace("+00:00", " UTC")
     began = f"Begun {when}. " if when else ""
     return began + (f"Not finished: {', '.join(left)} to be done." if left else "Finished.")
@@ -282,7 +290,8 @@ def _files(run: Run, retrained: Sequence[Retrained]) -> Iterator[tuple[str, str]
         if (run.folder / name).exists() or name == REPORT:
             yield name, what
     for phase in run.strategy.phases:
-        if (run.folder / phase.name / RANKING).is_file():
-            yield f"{phase.name}/{RANKING}", "its completed architectures, best first"
+        for name, what in OF_PHASES.items():
+            if phase.kind != "retrain" and (run.folder / phase.name / name).is_file():
+                yield f"{phase.name}/{name}", what
     for phase_name in dict.fromkeys(record.phase for record in retrained):
         yield f"{phase_name}/{RESULTS}", "its trainings with figures and curves; each has a folder with its weights"

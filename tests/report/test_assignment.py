@@ -14,6 +14,7 @@ from nasengine.report.blocks import json_in_html
 from nasengine.report.run_page import run_page
 from nasengine.runs import write_atomically
 from nasengine.search.language.strategy import parse_strategy
+from nasengine.search.prepared import write_prepared
 from nasengine.search.reporting import record_of, report
 from nasengine.search.run_file import Environment, RunSettings, write_run_file
 from nasengine.search.run_view import Run
@@ -146,6 +147,15 @@ def test_shared_weights_without_a_mixture_show_their_loss_alone(tmp_path):
     (figure,) = blocks_of(run, Figure)
     assert figure.data[0]["y"] == [1, 1 / 2, 1 / 3]
     assert not blocks_of(run, Table)
+
+
+def test_a_phase_that_is_prepared_is_not_left_to_be_done_and_its_files_are_listed(tmp_path, mixture):
+    space, lines, table = mixture
+    run = write_prepared_run(tmp_path / "run", space, lines, table)
+    assert record_of(run).state.endswith("Not finished: prepare to be done.")
+    write_prepared(tmp_path / "run" / "prepare", "shared_weights", "4 models", 18.0)
+    assert record_of(run).state.endswith("Finished.")
+    assert {"prepare/table.json", "prepare/history.jsonl"} <= {name for name, _ in record_of(run).files}
 
 
 def test_a_phase_that_has_not_begun_has_no_section(tmp_path):
