@@ -8,21 +8,20 @@ without memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from nasengine.errors import Problem
-from nasengine.records import Architecture
+from nasengine.records import Architecture, canonical_json
 from nasengine.space import SearchSpace
 from nasengine.space.decisions import Decision
 from nasengine.supernet.errors import SupernetError
-from nasengine.supernet.keys import tensors
-from nasengine.supernet.private import private_network
+from nasengine.supernet.private import Builder
 
 MOST_OPTIONS = 24  # of one decision that are tried
 RANDOM = 64  # architectures among which the largest that keeps the relations is looked for
@@ -39,6 +38,7 @@ class Extent:
         origins: key -> an architecture whose own tensor is as large as any.
         whole: the architecture with the most parameters, relations left aside.
         largest, smallest: those with the most and the fewest parameters found that keep the relations.
+        factors: key of a layer, or of a parameter held by no layer -> lengths of what its first axis is made of.
         variants: what was built: `whole` with one decision changed, and what lies inside options it does not take.
     """
 
@@ -47,25 +47,30 @@ class Extent:
     whole: Architecture
     largest: Architecture
     smallest: Architecture
+    factors: Mapping[str, tuple[int, ...]]
     variants: tuple[Architecture, ...]
 
 
 @dataclass
 class _Survey:
     space: SearchSpace
-    overrides: Mapping[str, Any] | None
+    builder: Builder
     found: dict[Architecture, dict[str, Shape]] = field(default_factory=dict)
+    factors: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def shapes(self, architecture: Architecture) -> dict[str, Shape]:
         if architecture not in self.found:
-            network = private_network(
-                self.space, architecture, self.overrides, torch.device("cpu"), torch.get_default_dtype()
-            )
-            self.found[architecture] = shapes_of(network)
+            held = self.builder.network(architecture).held
+            self.found[architecture] = {each.key: tuple(each.tensor.shape) for each in held}
+            for each in held:
+                if each.factors is not None:
+                    key = each.key if each.leaf is None else each.layer
+                    known = self.factors.get(key, each.factors)
+                    self.factors[key] = tuple(map(max, known, each.factors))
         return self.found[architecture]
 
     def size(self, architecture: Architecture) -> int:
-        return sum(int(np.prod(shape)) for shape in self.shapes(architecture).values())
+        return sum(math.prod(shape) for shape in self.shapes(architecture).values())
 
     def architecture(self, wishes: list[int]) -> Architecture:
         """The architecture of an option for every decision, whether it is active or not."""
@@ -85,13 +90,27 @@ class _Survey:
         return wishes
 
 
-def survey(space: SearchSpace, overrides: Mapping[str, Any] | None = None) -> Extent:
-    """Find the extent of a space.
+_known: dict[tuple[str, str], Extent] = {}
+
+
+def survey(space: SearchSpace, overrides: Mapping[str, Any] | None = None, *, builder: Builder | None = None) -> Extent:
+    """Find the extent of a space; it is kept, as that takes seconds.
+
+    Args:
+        overrides: arguments of the root network that replace the space's.
+        builder: of its private networks; None makes one for the time.
 
     Raises:
         SupernetError: a tensor has more axes in one architecture than in another.
     """
-    look = _Survey(space, overrides)
+    key = space.hash, canonical_json(dict(overrides or {}))
+    if key not in _known:
+        _known[key] = _survey(space, builder or Builder(space, overrides, torch.device("cpu"), torch.float32))
+    return _known[key]
+
+
+def _survey(space: SearchSpace, builder: Builder) -> Extent:
+    look = _Survey(space, builder)
     decisions = space.decisions
     start = [_by_number(decision, largest=True) for decision in decisions]
     wishes = look.extreme(start, 1)
@@ -111,12 +130,7 @@ def survey(space: SearchSpace, overrides: Mapping[str, Any] | None = None) -> Ex
     for architecture, theirs in look.found.items():
         for key, shape in theirs.items():
             _widen(shapes, origins, key, shape, architecture)
-    return Extent(shapes, origins, whole, largest, smallest, tuple(look.found))
-
-
-def shapes_of(network: nn.Module) -> dict[str, Shape]:
-    """Key -> shape of every tensor that can be shared."""
-    return {held.key: tuple(held.tensor.shape) for held in tensors(network)}
+    return Extent(shapes, origins, whole, largest, smallest, look.factors, tuple(look.found))
 
 
 def some_options(decision: Decision) -> list[int]:

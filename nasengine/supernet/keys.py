@@ -7,13 +7,34 @@ same key if and only if they belong to the same place of the space, whatever sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from nasengine.supernet.leaves import Leaf, Role, declared_axes, leaf_of, roles_of, with_factors
+
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+Slots = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A module of a network.
+
+    Args:
+        key: its name.
+        module: itself.
+        leaf: its row of the table of layers, if it has one.
+        factors: of its own parameters, name -> what the first axis is made of.
+    """
+
+    key: str
+    module: nn.Module
+    leaf: Leaf | None
+    factors: dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,59 +43,70 @@ class Held:
 
     Args:
         key: of the tensor; one tensor that hangs in several places has the key of the first.
-        owner: the module that holds it.
-        layer: the key of the layer it belongs to: `owner`, or the attention whose part `owner` is.
-        name: within that layer.
-        slot: the dictionary that it hangs in, and its key there.
+        layer: the key of the layer it belongs to.
+        slots, name: the dictionary that it hangs in, and its key there.
         tensor: itself.
+        leaf: the layer's row of the table.
+        roles: what its axes stand for.
+        factors: what its first axis is made of, where that was declared.
     """
 
     key: str
-    owner: nn.Module
     layer: str
+    slots: Slots
     name: str
-    slot: tuple[dict[str, Tensor | None], str]
     tensor: Tensor
+    leaf: Leaf | None
+    roles: tuple[Role, ...]
+    factors: tuple[int, ...] | None
 
 
-def layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every module once, with its key; an attention of PyTorch is one layer, its parts are not listed."""
-    seen: set[int] = set()
-    waiting: list[tuple[str, nn.Module]] = [(vars(network).get("node_path", "network"), network)]
+def layers(network: nn.Module, leave_out: Collection[int] = ()) -> Iterator[Layer]:
+    """Every module once, with its key; an attention of PyTorch is one layer, its parts are not listed.
+
+    Args:
+        leave_out: ids of modules that are not to be entered.
+    """
+    seen: set[int] = set(leave_out)
+    start = str(vars(network).get("node_path", "network"))
+    waiting: list[tuple[str, nn.Module, tuple[int, ...] | None]] = [(start, network, None)]
     while waiting:
-        key, module = waiting.pop()
+        key, module, factors = waiting.pop()
         if id(module) in seen:
             continue
         seen.add(id(module))
-        yield key, module
+        leaf = leaf_of(module)
+        if leaf is not None and factors is not None:
+            leaf = with_factors(leaf, factors, key)
+        declared = dict(declared_axes(module))
+        yield Layer(key, module, leaf, {name: f for name, f in declared.items() if name in module._parameters})
         if isinstance(module, nn.MultiheadAttention):
             continue
-        waiting.extend(
-            (vars(child).get("node_path") or f"{key}.{name}", child)
-            for name, child in reversed(module._modules.items())
-            if child is not None
-        )
+        for name, child in reversed(module._modules.items()):
+            if child is not None:
+                child_key = vars(child).get("node_path") or f"{key}.{name}"
+                waiting.append((child_key, child, declared.get(name)))
 
 
-def tensors(network: nn.Module) -> Iterator[Held]:
+def tensors(network: nn.Module, leave_out: Collection[int] = ()) -> Iterator[Held]:
     """Every parameter that is trained, and every running statistic of a norm.
 
     What else a module holds (fixed parameters, tables of indices) its constructor computes from its arguments: it
     belongs to the one network, not to the shared weights.
     """
     first: dict[int, str] = {}
-    for layer, module in layers(network):
-        for prefix, owner in _owners(module):
-            for slots, parameters in ((owner._parameters, True), (owner._buffers, False)):
-                for name, tensor in slots.items():
-                    if tensor is None:
-                        continue
-                    if parameters and not tensor.requires_grad:
-                        continue
-                    if not parameters and not (isinstance(owner, _NormBase) and name in STATISTICS):
-                        continue
-                    key = first.setdefault(id(tensor), f"{layer}.{prefix}{name}")
-                    yield Held(key, owner, layer, prefix + name, (slots, name), tensor)  # type: ignore[arg-type]
+    for layer in layers(network, leave_out):
+        for prefix, owner in _owners(layer.module):
+            learned = [(owner._parameters, name, t) for name, t in owner._parameters.items()]
+            counted = [(owner._buffers, name, t) for name, t in owner._buffers.items() if name in STATISTICS]
+            for slots, name, tensor in (*learned, *(counted if isinstance(owner, _NormBase) else ())):
+                if tensor is None or (slots is owner._parameters and not tensor.requires_grad):
+                    continue
+                full = prefix + name
+                key = first.setdefault(id(tensor), f"{layer.key}.{full}")
+                factors = layer.factors.get(name) if layer.leaf is None else layer.leaf.factors
+                roles = roles_of(layer.module, full, tensor)
+                yield Held(key, layer.key, slots, name, tensor, layer.leaf, roles, factors)
 
 
 def _owners(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

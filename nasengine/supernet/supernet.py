@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,15 +13,14 @@ from nasengine.build import build, check_overrides, refuse_what_has_no_network
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
-from nasengine.supernet.cuts import Cut
 from nasengine.supernet.extent import survey
-from nasengine.supernet.keys import tensors
+from nasengine.supernet.keys import Held, tensors
 from nasengine.supernet.parts import Parts
-from nasengine.supernet.private import private_network
-from nasengine.supernet.views import View
+from nasengine.supernet.private import Builder
+from nasengine.supernet.views import View, copy_out
 from nasengine.supernet.weights import load_weights, make_weights
 
-MOST_VIEWS = 256  # networks that are kept, of some hundred kilobytes each
+MOST_VIEWS = 1024  # networks that are kept, of some hundred kilobytes each
 
 
 class Supernet:
@@ -62,7 +61,8 @@ class Supernet:
         self.device = torch.device(device)
         self.dtype = dtype
         self.training = True
-        self.extent = survey(space, self.network)
+        self.builder = Builder(space, self.network, self.device, dtype)
+        self.extent = survey(space, self.network, builder=self.builder)
         self.largest = self.extent.largest
         self.smallest = self.extent.smallest
         self.parts = Parts(self.extent)
@@ -89,9 +89,10 @@ class Supernet:
         """
         found = self._views.get((architecture, model))
         if found is None:
-            found = private_network(self.space, architecture, self.network, self.device, self.dtype)
-            View(found, self._store(model), self._cuts(found))
-            found.train(self.training)
+            store = self._store(model)
+            private = self.builder.network(architecture)
+            View(private, store, self.parts.cuts(private.held, self._inputs(architecture, private.held)))
+            found = private.network.train(self.training)
             if len(self._views) >= MOST_VIEWS:
                 self._views.popitem(last=False)
             self._views[architecture, model] = found
@@ -104,11 +105,8 @@ class Supernet:
     def subnet(self, architecture: Architecture, *, model: int = 0) -> nn.Module:
         """A network of its own with the values that its view has now, as `build` makes it."""
         network = build(self.space, architecture, network=self.network, seed=0).to(self.device, self.dtype)
-        store = self._store(model)
-        cuts = self._cuts(network)
-        with torch.no_grad():
-            for held in tensors(network):
-                held.tensor.copy_(cuts[held.key].of(store[held.key]))
+        held = list(tensors(network))
+        copy_out(held, self._store(model), self.parts.cuts(held, self._inputs(architecture, held)))
         return network.train(self.training)
 
     def named_parameters(self, model: int = 0) -> Iterator[tuple[str, nn.Parameter]]:
@@ -148,5 +146,5 @@ class Supernet:
             raise InputError(Problem(f"there is no model {model}: this supernet has {self.models}, numbered from 0"))
         return self._stores[model]
 
-    def _cuts(self, network: nn.Module) -> dict[str, Cut]:
-        return self.parts.cuts(network)
+    def _inputs(self, architecture: Architecture, held: Sequence[Held]) -> dict[str, tuple[int, ...]]:
+        return {}

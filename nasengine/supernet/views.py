@@ -6,85 +6,105 @@ afresh before each run that records gradients, in one step; without gradients th
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nasengine.supernet.cuts import Cut, TakeParts
-from nasengine.supernet.keys import tensors
+from nasengine.supernet.cuts import Bundle, Cut
+from nasengine.supernet.keys import Held, Slots
+from nasengine.supernet.private import Private
 from nasengine.supernet.weights import Store
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    slots: dict[str, Tensor | None]
+class _Statistic:
+    """A running statistic that is gathered: its place, the network's copy, the shared tensor, the part."""
+
+    slots: Slots
     name: str
-    key: str
+    own: Tensor
+    whole: Tensor
     cut: Cut
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the network uses it, and no other that was put there for a while."""
+        return self.slots[self.name] is self.own
 
 
 class View:
-    """Puts shared weights into a private network.
+    """Puts shared weights into a private network, which runs on them from then on.
 
     Args:
-        network: without memory for weights; from now on it runs on those of `store`.
+        private: the network.
         store: the shared weights.
-        cuts: key -> the part that this architecture uses.
+        cuts: the part of each tensor of the network.
     """
 
-    def __init__(self, network: nn.Module, store: Store, cuts: Mapping[str, Cut]) -> None:
-        self.store = store
-        self.parameters: list[_Place] = []  # parts that autograd must see being taken
-        self.gathered: list[_Place] = []  # statistics that are no views
+    def __init__(self, private: Private, store: Store, cuts: Sequence[Cut]) -> None:
+        self._places: list[tuple[Slots, str]] = []  # of parts that autograd must see being taken
+        self._statistics: list[_Statistic] = []
+        taken: list[Cut] = []
+        wholes: list[Tensor] = []
         with torch.inference_mode(False), torch.no_grad():
-            for held in list(tensors(network)):
-                slots, name = held.slot
-                whole, cut = store[held.key], cuts[held.key]
-                if cut.shape == tuple(whole.shape) and cut.is_view:
-                    slots[name] = whole
-                    continue
-                place = _Place(slots, name, held.key, cut)
-                slots[name] = cut.of(whole.detach())
+            for held, cut in zip(private.held, cuts, strict=True):
+                whole = store[held.key]
                 if isinstance(whole, nn.Parameter):
-                    self.parameters.append(place)
-                elif not cut.is_view:
-                    self.gathered.append(place)
-        self.cuts = tuple(place.cut for place in self.parameters)
-        self.wholes = tuple(store[place.key] for place in self.parameters)
-        self.ready = tuple(place.slots[place.name] if place.cut.is_view else None for place in self.parameters)
-        self.own = [place.slots[place.name] for place in self.gathered]
-        self.recorded = False  # whether the parts in the network are of a run that recorded gradients
-        if self.parameters or self.gathered:
-            network.register_forward_pre_hook(self.before)
-        if self.gathered:
-            network.register_forward_hook(self.after)
-        self.network = weakref.ref(network)
+                    if cut.shape == whole.shape and cut.is_view:
+                        held.slots[held.name] = whole
+                    else:
+                        self._places.append((held.slots, held.name))
+                        taken.append(cut)
+                        wholes.append(whole)
+                    continue
+                own = whole if cut.shape == whole.shape and cut.is_view else cut.of(whole)
+                held.slots[held.name] = own
+                if not cut.is_view:
+                    self._statistics.append(_Statistic(held.slots, held.name, own, whole, cut))
+            self._bundle = Bundle(taken, wholes)
+            self._put(self._bundle.views)
+        self._recorded = False  # whether the parts in the network are of a run that recorded gradients
+        if self._places or self._statistics:
+            private.network.register_forward_pre_hook(self.before)
+        if self._statistics:
+            private.network.register_forward_hook(self.after)
 
     def before(self, network: nn.Module, _: Any) -> None:
         """Take the parts that the coming run needs."""
         if torch.is_grad_enabled():
-            parts = TakeParts.apply(self.cuts, self.ready, *self.wholes)  # type: ignore[no-untyped-call]
-            for place, part in zip(self.parameters, parts, strict=True):
-                place.slots[place.name] = part
-            self.recorded = True
+            self._put(self._bundle.take())
+            self._recorded = True
         else:
-            for place, part, whole in zip(self.parameters, self.ready, self.wholes, strict=True):
-                if part is None:
-                    place.slots[place.name] = place.cut.of(whole)
-                elif self.recorded:
-                    place.slots[place.name] = part
-            self.recorded = False
-        for place, own in zip(self.gathered, self.own, strict=True):
-            if own is not None and place.slots[place.name] is own:
-                own.copy_(place.cut.of(self.store[place.key]))
+            if self._recorded:
+                self._put(self._bundle.views)
+                self._recorded = False
+            bundle = self._bundle
+            for (slots, name), view, cut, whole in zip(
+                self._places, bundle.views, bundle.cuts, bundle.wholes, strict=True
+            ):
+                if view is None:
+                    slots[name] = cut.of(whole)
+        for statistic in self._statistics:
+            if statistic.in_place:
+                statistic.own.copy_(statistic.cut.of(statistic.whole))
 
     def after(self, network: nn.Module, _: Any, output: Any) -> None:
         """Write statistics that were gathered back to where they were taken from."""
         if network.training:
-            for place, own in zip(self.gathered, self.own, strict=True):
-                if own is not None and place.slots[place.name] is own:
-                    place.cut.write(self.store[place.key], own)
+            for statistic in self._statistics:
+                if statistic.in_place:
+                    statistic.cut.write(statistic.whole, statistic.own)
+
+    def _put(self, parts: Sequence[Tensor | None]) -> None:
+        for (slots, name), part in zip(self._places, parts, strict=True):
+            slots[name] = part
+
+
+def copy_out(held: Sequence[Held], store: Store, cuts: Sequence[Cut]) -> None:
+    """Copy the shared values into the tensors of a network of its own."""
+    with torch.no_grad():
+        for each, cut in zip(held, cuts, strict=True):
+            each.tensor.copy_(cut.of(store[each.key]))
