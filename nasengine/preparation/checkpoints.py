@@ -1,6 +1,6 @@
 """Checkpoints of a training of shared weights: everything needed to go on bit for bit, in one safetensors file.
 
-checkpoint_000012.safetensors      after epoch 12; the last two are kept
+checkpoint_000012.safetensors      after epoch 12; the last two are kept; not after epochs that take no time
     weights.MODEL/KEY        every set of weights
     average.MODEL/KEY        their running averages, if there are any
     optimizer.MODEL.I.KEY    state of parameter I of each optimiser
@@ -11,8 +11,9 @@ history.jsonl                a line an epoch; written before the checkpoint, and
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,25 @@ class PreparationCheckpoints:
     Args:
         folder: RUN/<phase>; made when needed.
         key: what the training depends on, as text; only checkpoints with the same key are gone on from.
+        every_s: seconds between checkpoints; epochs of small networks take less time than it takes to write them down.
     """
 
     folder: Path
     key: str
+    every_s: float = 15.0
+    _saved: list[float] = field(default_factory=lambda: [time.monotonic()])
+
+    @property
+    def due(self) -> bool:
+        """Whether the last checkpoint is so long ago that the next epoch should leave one."""
+        return time.monotonic() - self._saved[-1] >= self.every_s
+
+    def write_line(self, line: Mapping[str, Any]) -> None:
+        """Add an epoch to the history."""
+        path = self.folder / HISTORY
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(canonical_json(line) + "\n")
 
     def save(
         self,
@@ -61,10 +77,6 @@ class PreparationCheckpoints:
         history: Sequence[Mapping[str, Any]],
     ) -> None:
         """Write the state after an epoch, whose line is the last of the history; keep the last two."""
-        path = self.folder / HISTORY
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(canonical_json(history[-1]) + "\n")
         tensors = {f"weights.{name}": value for name, value in supernet.state().items()}
         for average in averages:
             tensors |= {f"average.{name}": value for name, value in average.values.items()}
@@ -82,6 +94,7 @@ class PreparationCheckpoints:
         save_tensors(tensors, path, metadata={"nasengine": json.dumps(metadata, allow_nan=False)})
         for old in self._paths()[:-KEPT]:
             old.unlink()
+        self._saved.append(time.monotonic())
 
     def load(
         self,

@@ -1,13 +1,15 @@
 """CUDA graphs of steps that come again: a small network is bound by the launching of its kernels, not by the kernels.
 
 A step is run eagerly when it is first met, which lets libraries choose their kernels and make their workspaces;
-met again it is captured, and from then on replayed by one launch. The graphs of one training never run at the same
+met again it is captured, and from then on replayed by one launch. What waits for the device (a decision that depends
+on a tensor's values) cannot be captured, and stays eager. The graphs of one training never run at the same
 time and leave nothing behind but what they write to tensors made outside of them, so all share one pool of memory.
 """
 
 from __future__ import annotations
 
 import gc
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -40,22 +42,24 @@ class StepGraphs:
         self.captured = self.replayed = self.eager = 0  # for tests and benchmarks
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: OrderedDict[Hashable, _Recorded] = OrderedDict()
+        self._waiting: set[Hashable] = set()
         self._met: OrderedDict[Hashable, None] = OrderedDict()
 
-    def run(self, key: Hashable, work: Callable[[bool], object]) -> None:
+    def run(self, key: Hashable, work: Callable[[bool], object], forward: Callable[[], object]) -> None:
         """Do the work on the current stream, which must be `stream`.
 
         Args:
             key: what the work depends on beside the contents of tensors that stay in place.
             work: told whether it may let autocast keep what it casts (not while it is captured); returns what has to
                 live as long as a graph of it.
+            forward: the same networks, without leaving a trace; tells beforehand whether the work can be captured.
         """
         known = self._graphs.get(key)
         if known is not None:
             self._graphs.move_to_end(key)
             self.replayed += 1
             known.graph.replay()
-        elif not self.enabled or not self._again(key):
+        elif not self.enabled or not self._again(key) or self._waits(key, forward):
             self.eager += 1
             work(True)
         else:
@@ -68,6 +72,25 @@ class StepGraphs:
         self._met[key] = None
         if len(self._met) > REMEMBERED:
             self._met.popitem(last=False)
+        return False
+
+    def _waits(self, key: Hashable, forward: Callable[[], object]) -> bool:
+        """Whether the processor waits for the device in here; asked once a key."""
+        if key in self._waiting:
+            return True
+        mode = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that this mode is a prototype: what it misses, the capture reports
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            forward()
+        except RuntimeError as error:
+            if "synchroniz" not in str(error):
+                raise
+            self._waiting.add(key)
+            return True
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
         return False
 
     def _capture(self, key: Hashable, work: Callable[[bool], object]) -> torch.cuda.CUDAGraph:

@@ -34,6 +34,7 @@ class PreparationInputs:
         seed: of everything that is drawn.
         deterministic: on a GPU, use only kernels that repeat bit for bit.
         versions: of the packages, for the artifacts.
+        checkpoint_every_s: seconds between checkpoints, which stand at the end of epochs.
     """
 
     space: SearchSpace
@@ -50,6 +51,7 @@ class PreparationInputs:
     seed: int = 0
     deterministic: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
+    checkpoint_every_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class SharedWeights:
             settings=settings,
             length=self._length(inputs, models),
             seed=inputs.seed,
-            checkpoints=PreparationCheckpoints(inputs.folder, self._key(inputs)),
+            checkpoints=PreparationCheckpoints(inputs.folder, self._key(inputs), inputs.checkpoint_every_s),
             on_epoch=on_epoch,
         )
 

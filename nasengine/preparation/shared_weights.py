@@ -52,7 +52,7 @@ class SharedWeightsTraining:
         settings: optimiser, schedule, augmentation, batch and so on.
         length: of the whole training.
         seed: of the order of images, the augmentation, the sampler's draws and of layers that draw.
-        checkpoints: where to go on from and to save to after each epoch; None: neither.
+        checkpoints: where to go on from and to save to after epochs; None: neither.
         on_epoch: called after every epoch.
 
     Raises:
@@ -142,6 +142,18 @@ class SharedWeightsTraining:
                 total += self._observed[0]
             return float(total) / (batches * self.validation_batch)
 
+    def save(self) -> None:
+        """Leave a checkpoint, if there is a place for it; right after an epoch only, as from `on_epoch`."""
+        if self.checkpoints is not None:
+            assert self._batches is None, "an epoch goes on"
+            self.checkpoints.save(
+                supernet=self.supernet,
+                optimizers=self.optimizers,
+                averages=self.averages,
+                sampler=self.sampler,
+                history=self.history,
+            )
+
     def _launch(self) -> None:
         assert self._batches is not None, "an epoch was begun"
         moment = self._moment()
@@ -154,7 +166,11 @@ class SharedWeightsTraining:
             self._images.copy_(images)
             self._labels.copy_(labels)
             images, labels = self._images, self._labels
-            self.graphs.run(passes, lambda cache: self._train(passes, models, images, labels, cache=cache))
+            self.graphs.run(
+                passes,
+                lambda cache: self._train(passes, models, images, labels, cache=cache),
+                lambda: [self.passes.measure(each.architectures, each.model, images, labels) for each in passes],
+            )
         else:
             self._train(passes, models, images, labels, cache=True)
         for model in models if self.averages else ():
@@ -210,7 +226,8 @@ class SharedWeightsTraining:
         self._validation_images.copy_(images)
         self._validation_labels.copy_(labels)
         images, labels = self._validation_images, self._validation_labels
-        self.graphs.run((architectures, model, offset), work)
+        key = architectures, model, offset
+        self.graphs.run(key, work, lambda: self.passes.measure(architectures, model, images, labels))
 
     def _collect(self) -> None:
         """Tell the sampler what the last step came to; the one place where the device is waited for in an epoch."""
@@ -264,13 +281,9 @@ class SharedWeightsTraining:
         self.history.append({**line, **self.sampler.record()})
         self._batches = None
         if self.checkpoints is not None:
-            self.checkpoints.save(
-                supernet=self.supernet,
-                optimizers=self.optimizers,
-                averages=self.averages,
-                sampler=self.sampler,
-                history=self.history,
-            )
+            self.checkpoints.write_line(self.history[-1])
+            if self.checkpoints.due:
+                self.save()
         if self.on_epoch is not None:
             self.on_epoch(PreparationEpoch(epoch, self.length.epochs, {"loss": loss, "rate": rate}, seconds))
 

@@ -1,0 +1,165 @@
+"""What only a GPU can show: steps that are replayed train like eager ones, and the processor does not wait."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from nasengine.algorithms.supernet_samplers import Pass
+from nasengine.networks import NETWORK_TYPES
+from nasengine.preparation import train_shared_weights
+from nasengine.preparation.graphs import StepGraphs
+from nasengine.space import space_from_mapping
+from tests.preparation.small import begun, weights, width_space
+from tests.preparation.test_shared_weights import MIXTURE, Fixed
+
+pytestmark = pytest.mark.gpu
+EXACT = {"precision": "float32"}
+
+
+def trained(folder, sampler="single_path", settings=None, **more):
+    training = begun(folder, sampler, {**EXACT, **(settings or {})}, device="cuda", **{"budget": {"epochs": 8}, **more})
+    train_shared_weights([training])
+    return training
+
+
+def close(first, second, tolerance=1e-3):
+    for key, value in first.items():
+        assert torch.allclose(value.double(), second[key].double(), rtol=1e-2, atol=tolerance), key
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": {"type": "sgd", "rate": 0.05, "weight_decay": 0.01, "nesterov": True}, "clip_norm": 1.0},
+        {"optimizer": "adamw", "ema": 0.9},
+    ],
+    ids=["sgd", "rich", "adamw"],
+)
+def test_replayed_steps_train_like_eager_ones(tmp_path, settings):
+    eager = trained(tmp_path / "eager", settings={**settings, "cuda_graph": False})
+    replayed = trained(tmp_path / "replayed", settings=settings)
+    assert eager.graphs.replayed == eager.graphs.captured == 0
+    assert replayed.graphs.captured == 3
+    assert replayed.graphs.eager == 3
+    assert replayed.graphs.replayed == 8 * 4 - 3 - 3
+    close(weights(eager), weights(replayed))
+    losses = [[line["loss"] for line in each.history] for each in (eager, replayed)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+def test_the_first_steps_on_a_gpu_are_those_on_a_cpu(tmp_path):
+    on_cpu = begun(tmp_path / "cpu", MIXTURE, EXACT, budget={"epochs": 1}, augmentation="none")
+    on_gpu = begun(tmp_path / "gpu", MIXTURE, EXACT, budget={"epochs": 1}, augmentation="none", device="cuda")
+    train_shared_weights([on_cpu])
+    train_shared_weights([on_gpu])
+    close(weights(on_cpu), weights(on_gpu))
+
+
+def test_what_is_observed_is_replayed_too_and_right(tmp_path):
+    training = begun(tmp_path, settings=EXACT, device="cuda", budget={"epochs": 4})
+    one, other, _ = training.supernet.space.enumerate()
+    training.sampler = Fixed(Pass((one,)), Pass((other,)))
+    training.sampler.observes = True
+    part = training.validation
+    while training.step():
+        if len(training.sampler.observed) == 10:
+            break
+        with torch.cuda.stream(training.graphs.stream), torch.no_grad():
+            begin = (training.done - 1) % 4 * 64
+            training.supernet.eval()
+            images = training.passes.normalize(part.images[begin : begin + 64])
+            labels = part.labels[begin : begin + 64]
+            expected = [
+                [float((training.supernet(images, each).argmax(1) == labels).double().mean())] for each in (one, other)
+            ]
+        training._collect()
+        assert training.sampler.observed[-1][1] == [pytest.approx(row, abs=1.5 / 64) for row in expected]
+    assert training.graphs.captured == 3
+    assert training.graphs.replayed > 20
+
+
+def test_trainings_in_turn_agree_with_each_alone(tmp_path):
+    alone = trained(tmp_path / "alone", MIXTURE)
+    together = [
+        begun(tmp_path / f"{seed}", MIXTURE, EXACT, device="cuda", budget={"epochs": 8}, seed=seed) for seed in (3, 4)
+    ]
+    train_shared_weights(together)
+    assert [line["loss"] for line in alone.history[:2]] == pytest.approx(
+        [line["loss"] for line in together[0].history[:2]], rel=1e-2
+    )
+    assert together[0].graphs.stream != together[1].graphs.stream
+
+
+def test_parts_of_tensors_and_dropout_are_replayed(tmp_path):
+    training = trained(tmp_path, space=width_space(), budget={"epochs": 12})
+    assert training.graphs.captured == 3
+    assert training.history[-1]["loss"] < training.history[0]["loss"]
+
+
+def test_within_an_epoch_nothing_waits_for_the_device(tmp_path):
+    training = begun(tmp_path, settings=EXACT, device="cuda", budget={"epochs": 2, "steps_per_epoch": 40})
+    for _ in range(20):
+        training.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(15):
+                training.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+class Deciding(nn.Module):
+    """A layer that looks at a tensor's values, which no graph can hold."""
+
+    def forward(self, x):
+        return x if x.is_meta or x.mean().item() < 100 else -x
+
+
+def test_what_waits_for_the_device_stays_eager(tmp_path, monkeypatch):
+    monkeypatch.setitem(NETWORK_TYPES, "deciding", Deciding)
+    plain = dict(width_space().tree.resolved)
+    layers = [{"type": "deciding"}, *plain["network"]["layers"]]
+    space = space_from_mapping({**plain, "network": {**plain["network"], "layers": layers}}, "deciding.yaml")
+    training = trained(tmp_path, space=space)
+    assert training.graphs.captured == 0
+    assert training.graphs.eager == 32
+
+
+def test_an_interrupted_training_goes_on(tmp_path):
+    def stop(epoch):
+        if epoch.epoch == 4:
+            raise KeyboardInterrupt
+
+    whole = trained(tmp_path / "whole")
+    pieces = begun(tmp_path / "pieces", "single_path", EXACT, device="cuda", budget={"epochs": 8})
+    pieces.on_epoch = stop
+    with pytest.raises(KeyboardInterrupt):
+        train_shared_weights([pieces])
+    resumed = trained(tmp_path / "pieces")
+    assert resumed.history[0]["epoch"] == 1
+    assert len(resumed.history) == 8
+    close(weights(whole), weights(resumed), tolerance=5e-3)
+
+
+def test_few_graphs_are_kept_where_few_are_allowed():
+    stream = torch.cuda.Stream()
+    graphs, total = StepGraphs(stream, most=2), torch.zeros((), device="cuda")
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            for amount in (1, 2, 3):
+
+                def work(_, amount=amount):
+                    total.add_(amount)
+
+                graphs.run(amount, work, lambda: None)
+    stream.synchronize()
+    assert total.item() == 18
+    assert graphs.captured == 6
