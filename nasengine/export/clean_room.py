@@ -61,9 +61,10 @@ def main(folder: str, probe: str, answer: str, onnx: str = "") -> None:
 def measure(network: Any, images: Any) -> tuple[Any, int, int]:
     """Scores, parameters, and multiply-accumulates for one image by torch's own formulas (two operations each).
 
-    Not by FlopCounterMode, which imports the compiler first: as long as the rest of a proof takes.
+    Attention runs as plain products, for which there are formulas on every device. Not by FlopCounterMode, which imports the compiler first: as long as the rest of a proof takes.
     """
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import flop_registry
 
@@ -78,7 +79,7 @@ def measure(network: Any, images: Any) -> tuple[Any, int, int]:
                 operations += formula(*args, **(kwargs or {}), out_val=output)
             return output
 
-    with torch.no_grad(), Count():  # type: ignore[no-untyped-call]
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), Count():  # type: ignore[no-untyped-call]
         scores = network(images)
     return scores, sum(parameter.numel() for parameter in network.parameters()), operations // 2 // len(images)
 

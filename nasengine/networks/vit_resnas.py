@@ -142,7 +142,7 @@ class VitResNas(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(N, C, S, S) to (N, classes); in training with a patch head also to (N, P², classes) of the last stage."""
         x = self.patches(x)  # (N, P², D)
-        x = torch.cat((self.class_token.expand(len(x), -1, -1), x), 1) + self.position  # (N, T, D)
+        x = torch.cat((self.class_token.expand(x.shape[0], -1, -1), x), 1) + self.position  # (N, T, D)
         for reduction, blocks in zip(self.reductions, self.stages, strict=True):
             x = blocks(reduction(x))
         if self.patch_classifier is not None and self.training:

@@ -30,5 +30,5 @@ class DropPath(nn.Module):
         """(N, …) to the same shape."""
         if not self.training or self.rate == 0:
             return x
-        kept = x.new_empty((len(x),) + (1,) * (x.dim() - 1)).bernoulli_(1 - self.rate)  # (N, 1, …)
+        kept = x.new_empty((x.shape[0],) + (1,) * (x.dim() - 1)).bernoulli_(1 - self.rate)  # (N, 1, …)
         return x * (kept / (1 - self.rate))

@@ -49,10 +49,10 @@ class SpatialReduction(nn.Module):
         patches = patches.flatten(2).transpose(1, 2) + self.position  # (N, Q², O)
         reduced = torch.cat((self.class_token(normal[:, :1]), patches), 1)  # (N, T', O)
 
-        squares = self.as_grid(x).reshape(len(x), half, 2, half, 2, -1)  # (N, Q, 2, Q, 2, I)
+        squares = self.as_grid(x).reshape(x.shape[0], half, 2, half, 2, -1)  # (N, Q, 2, Q, 2, I)
         skipped = torch.cat((x[:, :1], squares.mean((2, 4)).flatten(1, 2)), 1)  # (N, T', I)
         return reduced + self.widen(skipped)
 
     def as_grid(self, x: Tensor) -> Tensor:
         """(N, T, I) to the patches alone, (N, P, P, I)."""
-        return x[:, 1:].reshape(len(x), self.grid, self.grid, -1)
+        return x[:, 1:].reshape(x.shape[0], self.grid, self.grid, -1)
