@@ -61,7 +61,8 @@ def main(folder: str, probe: str, answer: str, onnx: str = "") -> None:
 def measure(network: Any, images: Any) -> tuple[Any, int, int]:
     """Scores, parameters, and multiply-accumulates for one image by torch's own formulas (two operations each).
 
-    Attention runs as plain products, for which there are formulas on every device. Not by FlopCounterMode, which imports the compiler first: as long as the rest of a proof takes.
+    Attention runs as plain products, for which there are formulas on every device. Not by FlopCounterMode, which
+    imports the compiler first: as long as the rest of a proof takes.
     """
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel

@@ -11,10 +11,11 @@ from nasengine.build import build
 from nasengine.export import Trained, export
 from nasengine.space import load_space, space_from_mapping
 
+BLOCKS = [{"heads": 2, "mlp_width": 24}, {"optional": {"heads": 3, "mlp_width": 8}}]
 SMALL = [
-    {"width": 16, "head_width": 4, "blocks": [{"heads": 2, "mlp_width": 24}, {"optional": {"heads": 3, "mlp_width": 8}}]},
+    {"width": 16, "head_width": 4, "blocks": BLOCKS},
     {"width": 24, "head_width": 8, "blocks": [{"heads": {"choice": [2, 1]}, "mlp_width": 32}]},
-]  # fmt: skip
+]
 
 
 @pytest.mark.thorough
