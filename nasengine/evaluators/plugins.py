@@ -9,6 +9,7 @@ from torch import nn
 from nasengine import registry
 from nasengine.algorithms import ALGORITHMS
 from nasengine.algorithms.schedulers import SCHEDULERS
+from nasengine.algorithms.supernet_samplers import SAMPLERS, SupernetSampler
 from nasengine.data import DATASETS
 from nasengine.evaluators.tables import EVALUATORS
 from nasengine.execution import EXECUTORS
@@ -28,6 +29,7 @@ PLUGIN_KINDS: dict[str, PluginKind] = {
     "scheduler": PluginKind(
         SCHEDULERS, "a class with the methods ask, tell and resumable", ("ask", "tell", "resumable")
     ),
+    "sampler": PluginKind(SAMPLERS, "a class derived from SupernetSampler", base=SupernetSampler),
     "evaluator": PluginKind(EVALUATORS, "settings with the method evaluator", ("evaluator",)),
     "executor": PluginKind(
         EXECUTORS,

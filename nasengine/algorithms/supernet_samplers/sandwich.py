@@ -17,7 +17,7 @@ from nasengine.space.domain import Domain
 
 
 class Sandwich(SupernetSampler):
-    """The largest learns from the labels, then random ones and the smallest from its scores alone [US, BN].
+    """The largest learns from the labels, then random ones and the smallest from its scores alone [US] [BN].
 
     Dropout and drop path are on for the largest only. The largest and the smallest frame the space: they are trained
     also where the search's constraints would refuse them; the random ones keep the constraints.
