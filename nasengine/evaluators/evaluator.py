@@ -15,7 +15,7 @@ import torch
 
 from nasengine.data import Part
 from nasengine.objectives import Direction
-from nasengine.records import Job, Result
+from nasengine.records import Architecture, Job, Result
 from nasengine.space import SearchSpace
 from nasengine.supernet.artifact import SupernetArtifact
 from nasengine.tasks import Task
@@ -38,6 +38,7 @@ class EvaluatorInputs:
         checkpoints: RUN/<phase>/checkpoints, where trials under a part of their budget leave their state; None:
             nothing goes on with them.
         artifact: shared weights of the space that candidates inherit; None: they inherit none.
+        seed: of the run, for what all its trials share.
     """
 
     space: SearchSpace
@@ -52,6 +53,7 @@ class EvaluatorInputs:
     data_folder: str | None = None
     checkpoints: Path | None = None
     artifact: SupernetArtifact | None = None
+    seed: int = 0
 
 
 class Evaluator(Protocol):
@@ -90,6 +92,17 @@ class EvaluatorSettings:
     def splits_budget(self) -> bool:
         """Whether a part of a longer training, `{epochs: 3, of_epochs: 27}`, means something to it."""
         return False
+
+    def jobs_at_once(
+        self, space: SearchSpace, architecture: Architecture, *, device: str, batch: int, network: Mapping[str, Any]
+    ) -> int:
+        """How many jobs the evaluator should be handed at once: several if it measures them faster together.
+
+        Args:
+            space, architecture: one of those that will be measured.
+            device, batch, network: see `EvaluatorInputs`.
+        """
+        return 1
 
     def metrics(self, space: SearchSpace, task: Task | None) -> Mapping[str, Direction]:
         """What the evaluator will measure -> which way is better; those of the task unless a subclass says otherwise.

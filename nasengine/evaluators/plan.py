@@ -6,7 +6,8 @@
           "batch": 128, "augmentation": "crop_flip"},
  "network": {…}, "device": "cpu", "deterministic": false, "plugins": ["my_module"],
  "checkpoints": "RUN/search/checkpoints",                                  where trials are gone on with; else left out
- "artifact": "RUN/prepare"}                            shared weights that candidates inherit, where they inherit any
+ "artifact": "RUN/prepare",                            shared weights that candidates inherit, where they inherit any
+ "seed": 0}                                            of the run, where trials share the order of images; else left out
 """
 
 from __future__ import annotations
@@ -29,7 +30,18 @@ from nasengine.supernet.artifact import SupernetArtifact
 from nasengine.tasks import TASKS, Task
 from nasengine.training import call_checked, choose_device, make_component
 
-KEYS = ("space", "evaluator", "data", "network", "device", "deterministic", "plugins", "checkpoints", "artifact")
+KEYS = (
+    "space",
+    "evaluator",
+    "data",
+    "network",
+    "device",
+    "deterministic",
+    "plugins",
+    "checkpoints",
+    "artifact",
+    "seed",
+)
 SPLIT_KEYS = tuple(f.name for f in fields(SplitSettings))
 DATA_KEYS = ("name", "folder", *SPLIT_KEYS, "batch", "augmentation")
 ARTIFACT = "artifact/"  # before the names of the arrays of shared weights
@@ -197,6 +209,7 @@ def _inputs_without_data(plan: Mapping[str, Any], space: SearchSpace, task: Task
         deterministic=bool(plan.get("deterministic", False)),
         data_folder=data.get("folder"),
         checkpoints=Path(plan["checkpoints"]) if plan.get("checkpoints") else None,
+        seed=plan.get("seed", 0),
     )
 
 

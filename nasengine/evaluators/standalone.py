@@ -13,16 +13,26 @@ from torch import nn
 
 from nasengine.build import build, resolve
 from nasengine.data import Part
-from nasengine.errors import InputError, NasEngineError, Problem, TrialError
+from nasengine.errors import InputError, NasEngineError, Problem, TrialError, one_of
 from nasengine.evaluators.evaluator import EvaluatorInputs, EvaluatorSettings
-from nasengine.evaluators.guarding import each_alone
+from nasengine.evaluators.side_by_side import TOGETHER, Trainings, is_small, measure_all
 from nasengine.evaluators.starting import Inheritance
 from nasengine.evaluators.trial_checkpoints import TrialCheckpoints
 from nasengine.objectives import Direction
 from nasengine.records import Architecture, Job, Result
 from nasengine.space import SearchSpace
-from nasengine.training import TrainingSettings, evaluate, train, training_settings
+from nasengine.training import (
+    TRAINING_KEYS,
+    Member,
+    TrainingReport,
+    TrainingSettings,
+    evaluate,
+    train,
+    training_settings,
+)
 from nasengine.training.smoothing import smoothed
+
+ORDERS = ("own", "shared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,9 @@ class Standalone(EvaluatorSettings):
         drop_last: leave out an epoch's last, smaller batch.
         precision: auto, float32 or bfloat16.
         cuda_graph: replay forward and backward pass as one CUDA graph where that can be done.
+        compiled: whether repeated blocks are, where networks are trained side by side on a GPU: auto, no or yes.
+        order: of the images and their augmentation: each training's `own`, or `shared` by all of a run, so that their
+            differences are those of the architectures alone; side by side, they then share each batch.
 
     Raises:
         InputError: every wrong value.
@@ -53,9 +66,13 @@ class Standalone(EvaluatorSettings):
     drop_last: bool = True
     precision: str = "auto"
     cuda_graph: bool = True
+    compiled: str = "auto"
+    order: str = "own"
 
     def __post_init__(self) -> None:
         self.training(batch=1, augmentation=None)
+        if self.order not in ORDERS:
+            raise InputError(Problem(f"order is {self.order!r}", expected=f"expected {one_of(ORDERS)}"))
 
     @property
     def splits_budget(self) -> bool:
@@ -64,7 +81,7 @@ class Standalone(EvaluatorSettings):
 
     def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
         """All training settings, batch and augmentation from the strategy's `data` included."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name in TRAINING_KEYS}
         shown = "none" if augmentation is None else augmentation
         return training_settings({**mine, "batch": batch, "augmentation": shown})
 
@@ -76,29 +93,42 @@ class Standalone(EvaluatorSettings):
                     "no images are held out to compare architectures on", expected="expected data.validation above 0"
                 )
             )
-        return StandaloneEvaluator(inputs, self.training(batch=inputs.batch, augmentation=inputs.augmentation))
+        training = self.training(batch=inputs.batch, augmentation=inputs.augmentation)
+        return StandaloneEvaluator(inputs, training, order=self.order_seed(inputs))
+
+    def order_seed(self, inputs: EvaluatorInputs) -> int | None:
+        """The seed of the order of images that all trainings share; None: each has its own."""
+        return inputs.seed if self.order == "shared" else None
+
+    def jobs_at_once(
+        self, space: SearchSpace, architecture: Architecture, *, device: str, batch: int, network: Mapping[str, Any]
+    ) -> int:
+        """See `EvaluatorSettings.jobs_at_once`: a cohort of small networks on a GPU."""
+        on_gpu = device.startswith("cuda") and self.cuda_graph
+        return TOGETHER if on_gpu and is_small(space, architecture, batch, network) else 1
 
 
 class StandaloneEvaluator:
-    """Builds, trains and measures one network after another.
+    """Builds, trains and measures networks: one after another, or side by side where that is faster.
 
     Args:
         inputs: space, images, device.
         settings: how to train.
+        order: seed of the order of images that all trainings share; None: each has its job's.
     """
 
-    def __init__(self, inputs: EvaluatorInputs, settings: TrainingSettings) -> None:
+    def __init__(self, inputs: EvaluatorInputs, settings: TrainingSettings, *, order: int | None = None) -> None:
         assert inputs.task, "an evaluator that needs data has a task"
         assert inputs.training, "an evaluator that needs data has images"
         assert inputs.validation, "asked for in Standalone.evaluator"
-        self.inputs, self.settings = inputs, settings
+        self.inputs, self.settings, self.order = inputs, settings, order
         self.training, self.validation = inputs.training, inputs.validation
         self.task = smoothed(inputs.task, settings.label_smoothing)
         self._resized: tuple[tuple[int, int], Part, Part] | None = None
         self._checkpoints: TrialCheckpoints | None = None
         if inputs.checkpoints is not None:
             start = str(inputs.artifact.folder) if inputs.artifact else None
-            kept = TrialCheckpoints(inputs.checkpoints, repr((settings, sorted(inputs.network.items()), start)))
+            kept = TrialCheckpoints(inputs.checkpoints, repr((settings, sorted(inputs.network.items()), start, order)))
             self._checkpoints = kept if kept.usable else None
         self._inheritance = Inheritance(inputs.artifact, inputs.space) if inputs.artifact else None
         import_late_parts(inputs.space)
@@ -110,25 +140,45 @@ class StandaloneEvaluator:
 
     def evaluate(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Train and measure each architecture for its job's budget, from the job's seed."""
-        return each_alone(jobs, self._measure, self.inputs.device)
+        inputs, batch = self.inputs, self.settings.batch
+        trainings = Trainings(
+            settings=self.settings,
+            task=self.task,
+            deterministic=inputs.deterministic,
+            count=len(self.training),
+            images=lambda job: self._parts(job.architecture)[0],
+            resolution=lambda job: resolution(inputs.space, job.architecture),
+            begin=self._member,
+            end=self._result,
+            alone=self._measure,
+            small=lambda job: is_small(inputs.space, job.architecture, batch, inputs.network),
+        )
+        return measure_all(trainings, jobs, inputs.device)
 
     def _measure(self, job: Job) -> Result:
-        inputs, settings = self.inputs, self.settings
-        network = self.initial_network(job)
-        training, validation = self._parts(job.architecture)
-        kept = self._checkpoints
+        member = self._member(job)
         report = train(
-            network,
-            training,
+            member.network,
+            self._parts(job.architecture)[0],
             self.task,
-            settings=settings,
+            settings=self.settings,
             budget=job.budget,
-            seed=job.seed,
-            checkpoints=None if kept is None else kept.own(job),
-            start=None if kept is None else kept.before(job),
-            deterministic=inputs.deterministic,
+            seed=member.seed,
+            order=member.order,
+            checkpoints=member.checkpoints,
+            start=member.start,
+            deterministic=self.inputs.deterministic,
         )
-        measured = evaluate(network, validation, self.task, batch=settings.batch, precision=settings.precision)
+        return self._result(job, member, report)
+
+    def _member(self, job: Job) -> Member:
+        kept = self._checkpoints
+        own, before = (None, None) if kept is None else (kept.own(job), kept.before(job))
+        return Member(self.initial_network(job), job.seed, self.order, own, before)
+
+    def _result(self, job: Job, member: Member, report: TrainingReport) -> Result:
+        settings, (_, validation) = self.settings, self._parts(job.architecture)
+        measured = evaluate(member.network, validation, self.task, batch=settings.batch, precision=settings.precision)
         check_finite(measured, "validation")
         details = {"curve": [dict(point) for point in report.curve], "images_per_second": report.images_per_second}
         return Result(job.trial, "completed", measured, details=details)

@@ -15,7 +15,7 @@ import numpy as np
 from nasengine.algorithms.schedulers import Scheduler
 from nasengine.costs.pricing import Pricer
 from nasengine.errors import BuildError, InputError
-from nasengine.evaluators import make_evaluator, shared_arrays
+from nasengine.evaluators import EvaluatorSettings, make_evaluator, shared_arrays
 from nasengine.evaluators.trial_checkpoints import FOLDER as CHECKPOINTS
 from nasengine.evaluators.trial_checkpoints import TrialCheckpoints
 from nasengine.execution import EXECUTORS, Executor, MakeEvaluator, Share, on_cluster
@@ -81,7 +81,8 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
     trials = limits.get("trials")
     on_event(PhaseStarted(phase.name, phase.kind))
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(make_executor(settings, make, share))
+        group = jobs_at_once(settings, phase, needs)
+        executor = stack.enter_context(make_executor(settings, make, share, group=group))
         watch: Callable[[SearchEvent], None] = stack.enter_context(
             _Watch(run, phase.name, strategy.objectives, journal, on_event)
         )
@@ -221,24 +222,46 @@ def evaluation_plan(settings: RunSettings, phase: Phase, component: Mapping[str,
         "device": settings.device,
         "deterministic": settings.deterministic,
         "plugins": list(settings.plugins),
+        # Only where it changes anything, since checkpoints of a retraining are known by their plan.
+        **({"seed": settings.seed} if component.get("order") == "shared" else {}),
     }
 
 
-def make_executor(settings: RunSettings, make: MakeEvaluator, share: Share | None) -> Executor:
-    """The run's executor; `share` gives the arrays that workers on a cluster need, None where they need none."""
+def make_executor(settings: RunSettings, make: MakeEvaluator, share: Share | None, *, group: int = 1) -> Executor:
+    """The run's executor.
+
+    Args:
+        settings: of the run.
+        make: makes the evaluator.
+        share: gives the arrays that workers on a cluster need; None where they need none.
+        group: how many jobs the evaluator wants at once; under a time limit for a trial it is handed one.
+    """
     kind = look_up(EXECUTORS, settings.executor, "executor")
     workers, timeout_s, threads = settings.workers, settings.trial_seconds, settings.threads
+    group = group if timeout_s is None else 1
     if on_cluster(kind):
         return kind(
             make,
             workers=workers,
             timeout_s=timeout_s,
             threads=threads,
+            group=group,
             address=settings.address,
             gpus=settings.gpus,
             share=share,
         )
-    return kind(make, workers=workers, timeout_s=timeout_s, threads=threads)
+    return kind(make, workers=workers, timeout_s=timeout_s, threads=threads, group=group)
+
+
+def jobs_at_once(settings: RunSettings, phase: Phase, evaluator: EvaluatorSettings | None) -> int:
+    """How many jobs the evaluator of a phase wants to be handed at once."""
+    if evaluator is None:
+        return 1
+    space = settings.space
+    any_one = space.sample(np.random.default_rng(0))
+    return evaluator.jobs_at_once(
+        space, any_one, device=settings.device, batch=phase.data.batch, network=dict(phase.network)
+    )
 
 
 def write_ranking(path: Path, ranked: Iterable[Trial]) -> None:
