@@ -34,6 +34,7 @@ _HOMES = {
     "RunError": "nasengine.errors",
     "SearchSpace": "nasengine.space",
     "Strategy": "nasengine.search.language.settings",
+    "Supernet": "nasengine.supernet",
     "Trial": "nasengine.records",
     "build": "nasengine.build",
     "check_space": "nasengine.search.fitting",
