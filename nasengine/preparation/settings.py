@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
+
 from nasengine.algorithms.supernet_samplers import SAMPLERS, SupernetSampler, make_sampler
 from nasengine.errors import InputError, Problem
 from nasengine.preparation.checkpoints import PreparationCheckpoints
@@ -94,6 +96,8 @@ class SharedWeights:
         sampler = self._make_sampler(inputs.space, survey(inputs.space, inputs.network))
         models = sampler.models
         supernet = Supernet(inputs.space, models=models, network=inputs.network, seed=inputs.seed, device=inputs.device)
+        if inputs.device.type == "cuda":
+            _in_order_of_channels(supernet)
         return SharedWeightsTraining(
             supernet,
             sampler,
@@ -167,3 +171,14 @@ class SharedWeights:
             "seed": inputs.seed,
         }
         return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:16]
+
+
+def _in_order_of_channels(supernet: Supernet) -> None:
+    """Keep the weights of convolutions as a GPU's kernels read them beside images whose channels come last.
+
+    Else each pass would reorder every weight, and each step every gradient.
+    """
+    for model in range(supernet.models):
+        for parameter in supernet.parameters(model):
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

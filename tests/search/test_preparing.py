@@ -1,0 +1,177 @@
+"""A prepare phase of a run: what it leaves, how it is shown, gone on with and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import nasengine as nas
+from nasengine.cli.standing import unfinished
+from nasengine.errors import InputError
+from nasengine.search.events import PhaseEnded, PhaseSkipped, PreparationProgress
+from nasengine.space import space_from_mapping
+from nasengine.supernet.artifact import SupernetArtifact
+from tests.preparation.small import POOLING, pooling_space
+from tests.search.small import quick_strategy, small_space
+
+STRATEGY = """
+name: prepared
+data: {name: synthetic, validation: 0.5, batch: 64}
+objectives: {accuracy: maximize}
+phases:
+  - prepare:
+      trainer: shared_weights
+      sampler: {type: balanced_mixture, models: 2}
+      network: {norm: {affine: false, statistics: batch}}
+      budget: {epochs: {per_model: 2}}
+  - retrain: {architecture: known.middle, budget: {steps: 1}, data: {validation: 0.0}}
+"""
+
+
+def run(folder, *overrides, space=None, text=STRATEGY, **more):
+    strategy = quick_strategy(*overrides, text=text)
+    return nas.search(space or pooling_space(), strategy, run=folder, device="cpu", **more)
+
+
+def test_a_prepare_phase_leaves_weights_a_table_and_a_history(tmp_path):
+    events = []
+    run(tmp_path / "run", on_event=events.append)
+    folder = tmp_path / "run" / "prepare"
+    artifact = SupernetArtifact.read(folder)
+    assert (artifact.models, artifact.about["epochs"], artifact.about["images"]) == (2, 4, 1024)
+    supernet = artifact.supernet(pooling_space())
+    middle = pooling_space().known["middle"].architecture
+    table = json.loads((folder / "table.json").read_text())
+    row = table["probabilities"][table["configurations"].index(middle.to_json())]
+    assert artifact.model_of(middle) == row.index(max(row))
+    assert supernet.subnet(middle, model=1) is not None
+    assert [json.loads(line)["epoch"] for line in (folder / "history.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "history.jsonl", "prepared.json", "supernet.json", "table.json", "weights.safetensors",
+    ]  # fmt: skip
+    assert list((tmp_path / "run" / "tensorboard" / "prepare").rglob("events*"))
+    assert [event.epoch for event in events if isinstance(event, PreparationProgress)] == [1, 2, 3, 4]
+    ended = next(event for event in events if isinstance(event, PhaseEnded))
+    assert ended.summary.startswith("2 models, 4 epochs, training loss")
+
+
+def test_a_run_stopped_while_it_prepares_goes_on_as_if_nothing_had_happened(tmp_path):
+    def stop(event):
+        if isinstance(event, PreparationProgress) and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "pieces", on_event=stop)
+    assert unfinished(tmp_path / "pieces") == ["prepare", "retrain"]
+    events = []
+    nas.resume(tmp_path / "pieces", on_event=events.append)
+    assert events[0].resumed
+    assert unfinished(tmp_path / "pieces") == []
+    for name in ("weights.safetensors", "table.json"):
+        whole, pieces = (tmp_path / which / "prepare" / name for which in ("whole", "pieces"))
+        assert whole.read_bytes() == pieces.read_bytes(), name
+    again = []
+    nas.resume(tmp_path / "pieces", on_event=again.append)
+    assert PhaseSkipped("prepare", "finished before") in again
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("prepare.budget={hours: 1}", "unknown unit 'seconds'"),
+        ("prepare.sampler={type: balanced_mixture, models: 0}", "balanced_mixture with 0 models"),
+        ("prepare.sampler={type: balanced_mixture, modells: 2}", "unknown"),
+        ("prepare.optimizer={type: sgd, rate: -1}", "rate of optimizer 'sgd' is -1"),
+        ("prepare.from=run/prepare", "reads no artifact"),
+        ("prepare.network={norms: 1}", "norms"),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused_before_anything_runs(tmp_path, override, expected):
+    with pytest.raises(InputError, match=expected):
+        run(tmp_path / "run", override)
+    assert not (tmp_path / "run" / "prepare").exists()
+
+
+def test_a_mixture_is_refused_for_a_space_that_cannot_be_listed(tmp_path):
+    network = {**POOLING["network"], "stem_width": {"range": [1, 4000, 1]}}
+    space = space_from_mapping({**POOLING, "network": network, "known": {}}, "many.yaml")
+    with pytest.raises(InputError, match="more than 10,000 architectures"):
+        run(tmp_path / "run", "retrain.architecture={network.downsample_at: [2], network.stem_width: 4}", space=space)
+
+
+def test_any_space_can_be_prepared_by_single_paths(tmp_path):
+    text = STRATEGY.replace("known.middle", "known.narrow").replace(
+        "      network: {norm: {affine: false, statistics: batch}}\n", ""
+    )
+    run(tmp_path / "run", "prepare.sampler=single_path", "prepare.budget={steps: 3}", space=small_space(), text=text)
+    artifact = SupernetArtifact.read(tmp_path / "run" / "prepare")
+    assert artifact.table is None
+    assert artifact.about["images"] == 192
+    with pytest.raises(InputError, match=r"of the space small .* not of three_pools"):
+        artifact.check(pooling_space())
+
+
+SPACE_FILE = """
+name: three_pools
+task: {kind: image_classification, input: [1, 8, 8], classes: 4}
+network:
+  type: residual_network
+  stem_width: 4
+  widths: [4, 4, 8]
+  downsample: max_pool
+  downsample_at: {subset: {of: [1, 2, 3], size: 1}}
+known: {middle: {architecture: {network.downsample_at: [2]}}}
+"""
+
+
+@pytest.mark.thorough
+def test_a_run_killed_again_and_again_while_it_prepares_ends_bit_for_bit_the_same(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(SPACE_FILE)
+    # A step so that epochs take some tenths of a second, and checkpoints at every epoch by the clock of the test.
+    (tmp_path / "strategy.yaml").write_text(STRATEGY.replace("per_model: 2", "per_model: 15"))
+    driver = tmp_path / "driver.py"
+    driver.write_text(
+        "import sys\n"
+        "from nasengine.preparation import PreparationInputs\n"
+        "import nasengine.search.preparing as preparing\n"
+        "class Often(PreparationInputs):\n"
+        "    def __init__(self, **given):\n"
+        "        super().__init__(**{**given, 'checkpoint_every_s': 0.0})\n"
+        "preparing.PreparationInputs = Often\n"
+        "import nasengine as nas\n"
+        "from pathlib import Path\n"
+        "folder = Path(sys.argv[1])\n"
+        "if (folder / 'run.yaml').exists():\n"
+        "    nas.resume(folder)\n"
+        "else:\n"
+        "    nas.search('space.yaml', 'strategy.yaml', run=folder, device='cpu')\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+    def begin(folder: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, str(driver), folder], cwd=tmp_path, env=environment)
+
+    assert begin("whole").wait() == 0
+    kills = 0
+    for wanted in (3, 11, 22):
+        process = begin("pieces")
+        history = tmp_path / "pieces" / "prepare" / "history.jsonl"
+        while process.poll() is None:
+            if history.is_file() and len(history.read_text().splitlines()) >= wanted:
+                process.send_signal(signal.SIGKILL)
+                kills += process.wait() == -signal.SIGKILL
+                break
+            time.sleep(0.002)
+    assert kills >= 2
+    assert begin("pieces").wait() == 0
+    for name in ("weights.safetensors", "table.json"):
+        whole, pieces = (tmp_path / which / "prepare" / name for which in ("whole", "pieces"))
+        assert whole.read_bytes() == pieces.read_bytes(), name
