@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -36,7 +36,7 @@ from nasengine.training.batches import Normalize
 from nasengine.training.device import autocast, autocast_dtype
 from nasengine.training.settings import Precision
 
-LARGE_BATCH = 1024  # on a GPU, where the batch changes no score: enough to keep it busy with the smallest networks
+LARGE_BATCH = 1024  # images at once on a GPU: enough to keep it busy with the smallest networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,7 @@ class SupernetEvaluator:
         assert inputs.training, "an evaluator that needs data has images"
         assert inputs.validation, "asked for in InheritedWeights.evaluator"
         self.inputs, self.settings, self.task, self.artifact = inputs, settings, inputs.task, artifact
+        self.large_batch = max(inputs.batch, LARGE_BATCH) if inputs.device.type == "cuda" else inputs.batch
         self.supernet = artifact.supernet(inputs.space, inputs.device)
         self.supernet.eval()
         self.validation, self.calibration = inputs.validation, self._chosen(inputs.training)
@@ -126,24 +127,36 @@ class SupernetEvaluator:
         model = self.artifact.model_of(job.architecture)
         network = self.supernet.view(job.architecture, model=model)
         # One autocast around all: what it makes of the weights is kept from batch to batch.
-        with autocast(self._dtype, self.inputs.device), self._statistics(network, calibration):
-            by_batch = depends_on_batch(network)
-            large = self.inputs.device.type == "cuda" and not by_batch
-            measured = evaluate(
-                network,
-                validation,
-                self.task,
-                batch=max(self.inputs.batch, LARGE_BATCH) if large else self.inputs.batch,
-                precision=self.settings.precision,
-                drop_last=by_batch,
-            )
+        with autocast(self._dtype, self.inputs.device):
+            if self.settings.statistics == "batch" or depends_on_batch(network):
+                measured = self._by_batch(network, validation)
+            else:
+                with self._averages(network, calibration):
+                    measured = self._scores(network, validation, self.large_batch)
         check_finite(measured, "validation")
         return Result(job.trial, "completed", measured, details={"model": model})
 
-    def _statistics(self, network: nn.Module, calibration: Part) -> contextlib.AbstractContextManager[None]:
-        """In the context returned, the network's batch norms go by what the settings say."""
-        if self.settings.statistics == "batch":
-            return batch_statistics(network)
+    def _by_batch(self, network: nn.Module, part: Part) -> dict[str, float]:
+        """The metrics over whole batches, each normed by its own statistics; on a GPU several batches at once."""
+        batch = min(self.inputs.batch, len(part))
+        groups = max(1, self.large_batch // batch)
+        sums = dict.fromkeys(self.metrics, 0.0)
+        begin, end = 0, len(part) // batch * batch
+        for together in (groups, 1):  # then those that are left over
+            many = (end - begin) // (together * batch) * together * batch
+            if many:
+                some = replace(part, images=part.images[begin : begin + many], labels=part.labels[begin : begin + many])
+                with batch_statistics(network, together):
+                    means = self._scores(network, some, together * batch)
+                sums = {name: total + means[name] * many for name, total in sums.items()}
+                begin += many
+        return {name: total / end for name, total in sums.items()}
+
+    def _scores(self, network: nn.Module, part: Part, batch: int) -> dict[str, float]:
+        return evaluate(network, part, self.task, batch=batch, precision=self.settings.precision)
+
+    def _averages(self, network: nn.Module, calibration: Part) -> contextlib.AbstractContextManager[None]:
+        """In the context returned, the network's batch norms have the averages that the settings ask for."""
         if self.settings.statistics == "recalibrate" and keeps_averages(network):
             return recalibrated(network, self._calibration_batches(calibration))
         return contextlib.nullcontext()

@@ -7,6 +7,7 @@ so that the weights' buffers stay as they are:
     with batch_statistics(network): ...                    those of each batch, as the norms that keep none always use
     with recalibrated(network, batches): ...               averages over these batches, then fixed
 
+Shapes:  B images of a batch   C channels   G batches at once
 Sources: Yu and Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019, arXiv:1903.05134,
          section 3.3 (averages made after the training, cumulative instead of exponential)
          Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020,
@@ -16,6 +17,7 @@ Sources: Yu and Huang, "Universally Slimmable Networks and Improved Training Tec
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeAlias, get_args
 
@@ -44,10 +46,40 @@ def depends_on_batch(network: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def batch_statistics(network: nn.Module) -> Iterator[None]:
-    """In here every batch norm uses the statistics of the batch at hand, in evaluation mode too, and keeps none."""
-    with _buffers_replaced(norms_of(network), lambda norm: (None, None, None)):
-        yield
+def batch_statistics(network: nn.Module, groups: int = 1) -> Iterator[None]:
+    """In here every batch norm uses the statistics of the batch at hand, in evaluation mode too, and keeps none.
+
+    Args:
+        network: as it is to be measured.
+        groups: so many batches of one size come at once, one behind the other, and each has its own statistics. The
+            scores are those of one batch after another but for rounding, and a GPU is told of all with one word.
+    """
+    norms = norms_of(network)
+    with _buffers_replaced(norms, lambda norm: (None, None, None)):
+        try:
+            if groups > 1:
+                for norm in norms:
+                    vars(norm)["forward"] = functools.partial(_norm_groups, norm, groups)
+            yield
+        finally:
+            for norm in norms:
+                vars(norm).pop("forward", None)
+
+
+def _norm_groups(norm: _BatchNorm, groups: int, x: Tensor) -> Tensor:
+    """(G * B, C, …) normalised over each B, to the same shape; statistics in float32 at least."""
+    exact = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    exact = exact.reshape(groups, -1, *exact.shape[1:])  # (G, B, C, …)
+    inner = range(3, exact.dim())
+    channels = (1, 1, -1, *(1 for _ in inner))
+    variance, mean = torch.var_mean(exact, (1, *inner), correction=0, keepdim=True)  # (G, 1, C, 1…)
+    scale = torch.rsqrt(variance + norm.eps)
+    if norm.weight is not None:
+        scale = scale * norm.weight.reshape(channels)
+    shift = -mean * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias.reshape(channels)
+    return torch.addcmul(shift, exact, scale).flatten(0, 1).to(x.dtype)
 
 
 @contextlib.contextmanager

@@ -88,6 +88,22 @@ def test_with_statistics_of_the_batch_the_last_smaller_batch_is_left_out(tmp_pat
         assert measured["loss"] == pytest.approx(loss / 96, rel=1e-6)
 
 
+def test_several_batches_at_once_score_what_one_after_another_does(tmp_path, monkeypatch):
+    folder, data = write_supernet(tmp_path), {"batch": 24}  # five batches of the 128 images, and 8 that are left out
+    one, several = (make_evaluator(plan(folder, statistics="batch", data=data)) for _ in range(2))
+    several.large_batch = 48  # as on a GPU: twice two at once, then the fifth
+    seen = []
+    monkeypatch.setattr(
+        "nasengine.evaluators.supernet.evaluate",
+        lambda network, part, *a, **k: (seen.append((len(part), k["batch"])), evaluate(network, part, *a, **k))[1],
+    )
+    for architecture in ARCHITECTURES:
+        (expected,), (found,) = one.evaluate([Job(0, architecture)]), several.evaluate([Job(0, architecture)])
+        assert found.measurements == pytest.approx(expected.measurements, rel=1e-5)
+        assert found.measurements["accuracy"] == pytest.approx(expected.measurements["accuracy"], abs=1e-9)
+    assert seen[:3] == [(120, 24), (96, 48), (24, 24)]
+
+
 @pytest.mark.parametrize("statistics", ["recalibrate", "running"])
 def test_norms_that_keep_no_averages_go_by_the_batch_whatever_is_said(tmp_path, statistics):
     space = by_batch_space()

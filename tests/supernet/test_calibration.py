@@ -108,6 +108,28 @@ def test_with_the_statistics_of_the_batch_a_norm_in_evaluation_computes_what_one
     assert all(torch.equal(value, before[name]) for name, value in made.named_buffers())
 
 
+@pytest.mark.parametrize("norm", [{}, {"affine": False}, {"track_running_stats": False}])
+def test_several_batches_at_once_are_normed_each_by_its_own_statistics(norm):
+    made = network(**norm).eval()
+    buffers = dict(made.named_buffers())
+    with torch.no_grad():
+        for module in made:
+            if isinstance(module, nn.BatchNorm2d) and module.affine:
+                module.weight.uniform_(0.5, 2)
+                module.bias.normal_()
+        inputs = batches(4)
+        with batch_statistics(made):
+            alone = torch.cat([made(x) for x in inputs])
+            assert not torch.allclose(made(torch.cat(inputs)), alone)
+        with batch_statistics(made, groups=4):
+            torch.testing.assert_close(made(torch.cat(inputs)), alone, rtol=1e-12, atol=1e-12)
+        assert all(value is buffers[name] for name, value in made.named_buffers())
+        made = made.to(torch.bfloat16)
+        with batch_statistics(made, groups=4):
+            assert made(torch.cat(inputs).to(torch.bfloat16)).dtype == torch.bfloat16
+    assert not any("forward" in vars(module) for module in made.modules())
+
+
 def test_norms_without_averages_are_left_as_they_are():
     made = network(track_running_stats=False)
     assert not keeps_averages(made)
