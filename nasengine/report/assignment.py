@@ -5,6 +5,7 @@ Shapes:  C configurations   M models   E epochs that are drawn
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -174,8 +175,11 @@ def _agreement(prepared: Prepared, assigned: Sequence[Mapping[str, Any]]) -> lis
     if len(known) > 1 and len(scored) > 1:
         true = np.array([prepared.truth[prepared.configurations[i]] for i in known])
         taus = [kendall(np.array(epoch["scores"], dtype=float)[known], true) for epoch in scored]
-        data.append(_line([epoch["epoch"] for epoch in scored], taus, "rank agreement (Kendall τ)", "series-2"))
-        said.append(f"The rank agreement is {number(taus[-1])} in the end, at best {number(float(np.nanmax(taus)))}.")
+        defined = [(epoch["epoch"], tau) for epoch, tau in zip(scored, taus, strict=True) if math.isfinite(tau)]
+        if defined:  # not while all scores are equal, as in the beginning
+            at, taus = [epoch for epoch, _ in defined], [tau for _, tau in defined]
+            data.append(_line(at, taus, "rank agreement (Kendall τ)", "series-2"))
+            said.append(f"The rank agreement is {number(taus[-1])} in the end, at best {number(max(taus))}.")
     certain = [epoch for epoch in assigned if "certainty" in epoch]
     if len(certain) > 1:
         values = [float(epoch["certainty"]) for epoch in certain]
@@ -185,7 +189,7 @@ def _agreement(prepared: Prepared, assigned: Sequence[Mapping[str, Any]]) -> lis
     if not data:
         return []
     against = ""
-    if prepared.truth_is:
+    if len(data) > 1 and prepared.truth_is:
         against = f" The ranking is by the score of each on its likeliest model, held against {prepared.truth_is}."
     return [
         Figure(

@@ -189,6 +189,21 @@ def test_the_temperature_rises_linearly_from_the_first_epoch_to_the_last_and_mul
     assert factors == pytest.approx(np.linspace(1, 100, EPOCHS).tolist())
 
 
+def test_temperatures_in_between_are_reached_at_equal_distances() -> None:
+    sampler = BalancedMixture(domain=DOMAIN, models=2, temperature=[1, 80, 80, 200])
+    factors = []
+    for epoch in (0, 13, 20, 26, 39):
+        sampler.begin_epoch(moment(epoch))
+        factors.append(sampler.record()["inverse_temperature"])
+    assert factors == pytest.approx([1, 80, 80, 80, 200])
+
+
+def test_in_order_each_model_has_neighbours_of_the_space_in_equal_numbers() -> None:
+    sampler = trained(BalancedMixture(domain=DOMAIN, models=4, assignment="in_order"), accuracy_of_families(4))
+    assert np.argmax(sampler.table()["probabilities"], axis=1).tolist() == [0] * 9 + [1] * 9 + [2] * 9 + [3] * 9
+    assert sampler.record()["certainty"] == 1
+
+
 def test_within_an_epoch_scores_are_live_and_marginals_those_of_its_beginning() -> None:
     sampler = BalancedMixture(domain=DOMAIN, models=2, temperature=[20, 20])
     rng = np.random.default_rng(0)

@@ -135,6 +135,13 @@ def test_without_a_table_of_truth_only_certainty_is_drawn(tmp_path):
     assert "held against" not in agreement.caption
 
 
+def test_scores_that_are_all_equal_rank_nothing_and_draw_no_agreement(tmp_path, mixture):
+    space, lines, table = mixture
+    lines = [{**line, "scores": [1.0] * 36} for line in lines]
+    *_, agreement = blocks_of(write_prepared_run(tmp_path / "run", space, lines, table), Figure)
+    assert [trace["name"] for trace in agreement.data] == ["mean probability of the likeliest model"]
+
+
 def test_while_it_goes_on_the_assignment_so_far_is_shown(tmp_path, mixture):
     space, lines, _ = mixture
     loss, by_epoch, agreement = blocks_of(write_prepared_run(tmp_path / "run", space, lines[:5]), Figure)

@@ -25,7 +25,7 @@ from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space.domain import Domain
 
-Assignment = Literal["balanced", "unbalanced", "fixed"]
+Assignment = Literal["balanced", "unbalanced", "fixed", "in_order"]
 
 MOST_CONFIGURATIONS = 10_000
 MOST_GONE_THROUGH = 1_000_000  # architectures, to find those that keep the constraints
@@ -52,10 +52,12 @@ class BalancedMixture(SupernetSampler):
     Args:
         models: how many sets of weights.
         temperature: factor of the scores in the first epoch and in the last; the larger, the harder the assignment.
+            Further values in between are reached at equal distances: `[1, 80, 80, 200]` rests in the middle third.
         momentum: of the scores; the part that an observation leaves as it was.
         tolerance: the divergence of the models' shares from equal ones (in nats) at which balancing ends.
-        assignment: `balanced`; `unbalanced`, the softmax alone; or `fixed`, configurations dealt to the models by
-            lot, once, in equal numbers. The last two show what balance and learning are good for.
+        assignment: `balanced`, as published. To see what balance and learning are good for: `unbalanced`, the softmax
+            alone; `fixed`, configurations dealt to the models by lot, once, in equal numbers; `in_order`, neighbours
+            in the order of the space to one model.
     """
 
     observes: ClassVar[bool] = True
@@ -73,7 +75,7 @@ class BalancedMixture(SupernetSampler):
         _check(models, temperature, momentum, tolerance)
         self.domain = domain
         self.models = models
-        self.temperature = (float(temperature[0]), float(temperature[1]))
+        self.temperature = tuple(map(float, temperature))
         self.momentum = momentum
         self.tolerance = tolerance
         self.assignment = assignment
@@ -84,22 +86,23 @@ class BalancedMixture(SupernetSampler):
         self._visits = np.zeros(size, dtype=np.int64)
         self._inverse_temperature = self.temperature[0]
         self._columns = [0.0] * models
-        self._dealt: list[int] | None = None  # the model of each configuration, where the assignment is fixed
+        self._dealt: list[int] | None = None  # the model of each configuration, where it is not learned
+        if assignment == "in_order":
+            self._dealt = [place * models // len(self.configurations) for place in range(len(self.configurations))]
 
     def begin_epoch(self, moment: Moment) -> None:
-        first, last = self.temperature
-        self._inverse_temperature = first + (last - first) * moment.epoch / max(1, moment.epochs - 1)
+        way = (len(self.temperature) - 1) * moment.epoch / max(1, moment.epochs - 1)  # in steps between two values
+        at = min(int(way), len(self.temperature) - 2)
+        before, after = self.temperature[at : at + 2]
+        self._inverse_temperature = before + (after - before) * (way - at)
         self._columns = self._balanced().columns.tolist()
 
     def draw(self, moment: Moment, rng: np.random.Generator) -> tuple[Pass, ...]:
         index = self._index[self.domain.sample(rng)]
-        if self.assignment == "fixed":
-            if self._dealt is None:
-                dealt = rng.permutation(len(self.configurations)) % self.models
-                self._dealt = dealt.tolist()
-            model = self._dealt[index]
-        else:
-            model = self._model(index, rng)
+        if self.assignment == "fixed" and self._dealt is None:
+            dealt = rng.permutation(len(self.configurations)) % self.models
+            self._dealt = dealt.tolist()
+        model = self._model(index, rng) if self._dealt is None else self._dealt[index]
         return (Pass((self.configurations[index],), model),)
 
     def _model(self, index: int, rng: np.random.Generator) -> int:
@@ -183,8 +186,8 @@ def _check(models: int, temperature: Sequence[float], momentum: float, tolerance
     problems = []
     if models < 1:
         problems.append(Problem(f"balanced_mixture with {models} models", expected="expected at least 1"))
-    if len(temperature) != 2 or not all(math.isfinite(value) and value > 0 for value in temperature):
-        expected = "expected two positive numbers: of the first epoch and of the last"
+    if len(temperature) < 2 or not all(math.isfinite(value) and value > 0 for value in temperature):
+        expected = "expected two positive numbers or more: of the first epoch and of the last, and in between"
         problems.append(Problem(f"balanced_mixture with the temperature {list(temperature)}", expected=expected))
     if not 0 <= momentum < 1:
         problems.append(Problem(f"balanced_mixture with the momentum {momentum}", expected="expected 0 <= … < 1"))
