@@ -20,6 +20,7 @@ from nasengine.networks.blocks.simple import Dropout, Flatten, Identity, Subsamp
 from nasengine.networks.composition import Cell, Parallel, Residual, Sequential
 from nasengine.networks.nas_bench_201_network import NasBench201Network
 from nasengine.networks.residual_network import ResidualNetwork
+from nasengine.networks.scaled_residual_network import ScaledResidualNetwork
 from nasengine.networks.vit_resnas import VitResNas
 
 NETWORK_TYPES: dict[str, type[nn.Module]] = {
@@ -28,6 +29,7 @@ NETWORK_TYPES: dict[str, type[nn.Module]] = {
     "residual": Residual,
     "cell": Cell,
     "residual_network": ResidualNetwork,
+    "scaled_residual_network": ScaledResidualNetwork,
     "nas_bench_201_network": NasBench201Network,
     "vit_resnas": VitResNas,
     "conv": Conv,

@@ -15,6 +15,7 @@ SPACES = shipped("search_spaces")
 EXPECTED = {
     "quickstart",
     "pooling_resnet20",
+    "pooling_resnet20_scales",
     "pooling_resnet18",
     "pooling_resnet50",
     "pooling_resnet50_cifar",
