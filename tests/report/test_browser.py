@@ -7,8 +7,10 @@ import pytest
 pytest.importorskip("websocket", reason="needs websocket-client, in the extra `dev`")
 pytest.importorskip("plotly", reason="needs plotly: pip install 'nasengine[report]'")
 
+from nasengine import load_space
 from nasengine.search.reporting import report
 from tests.report.browser import BINARY, Browser
+from tests.report.prepared import mixture_of, write_prepared_run
 from tests.report.written import separable, write_run
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="needs chromium, chromium-browser or google-chrome on the path")
@@ -58,6 +60,16 @@ def test_the_page_fetches_nothing_logs_nothing_and_is_no_wider_than_the_window(o
     assert browser.evaluate("document.querySelectorAll('svg.network .block').length") >= 4
     assert browser.logged == []
     assert set(browser.requested) == {page.resolve().as_uri()}
+
+
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+def test_the_assignment_of_a_mixture_is_drawn_at_both_widths(browser, tmp_path, width):
+    space = load_space("pooling_resnet20")
+    browser.logged.clear()
+    browser.open(report(write_prepared_run(tmp_path / "run", space, *mixture_of(space, 8))), width=width)
+    assert browser.evaluate("document.querySelectorAll('.chart .heatmaplayer image').length") == 2
+    assert browser.evaluate("document.scrollingElement.scrollWidth") <= width
+    assert browser.logged == []
 
 
 def test_pointing_at_the_front_shows_the_architecture(opened):
