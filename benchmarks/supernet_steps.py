@@ -1,0 +1,428 @@
+"""What a training step with shared weights costs: masks, views and plain networks, each beside the compiled plain one.
+
+A step is forward, loss and backward of one batch (bf16 autocast on a GPU), new architectures each time. The measure of
+all is the largest network of the space as a plain one, compiled, in the same run (`ratio`). Rows of a main group:
+
+    plain compiled, plain eager     the largest network
+    masked compiled, masked eager   K architectures in one pass, `supernet.batch`
+    views eager, views graph        the same K one after the other, each on its part of the batch; as one CUDA graph
+    view …, plain …                 one architecture of middle size as a view and as a network of its own, whole batch
+    new architecture                milliseconds of the processor until the work of one never seen is on its way
+
+The groups of causes leave one kind of choice open at a time (`step_spaces`): the largest network stays the same, so a
+ratio says what this kind costs. Choices of width of the tokens make layer norms count and the layers behind them mask;
+those of heads and of mlp_width mask one layer each; "optional" is a gate; any choice at all makes batch norms take
+statistics per architecture, which the row "hidden" (a choice behind the last of them) shows alone.
+
+    python benchmarks/supernet_steps.py --out benchmarks/results/supernet_steps.json
+    python benchmarks/supernet_steps.py --groups vit --seconds 200 --k 16 2 64      # one group, all its rows
+
+Each row is written as it is done; one that fails or comes too late for the seconds of its group says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import step_spaces
+import torch
+import torch.nn.functional as F
+from machine import describe_machine
+
+from nasengine.build import example_input
+from nasengine.records import Architecture
+from nasengine.space import SearchSpace
+from nasengine.supernet import Supernet
+
+Step = Callable[[], None]
+SETS = 6  # of K architectures each, which a masked step takes in turn
+NEW = 20  # architectures never seen
+BASELINE = "plain compiled"
+CAUSES_K = 16
+
+VIT_CAUSES = {"none": (), "width": ("width",), "heads": ("heads",), "mlp_width": ("mlp_width",),
+              "optional": ("optional",), "all": ("*",)}  # fmt: skip
+CNN_CAUSES = {"hidden": ("hidden",), "width": ("width",), "expansion": ("expansion",), "repeat": ("repeat",),
+              "kernel": ("kernel",), "squeeze_excite": ("squeeze_excite",),
+              "widths and depth": ("width", "expansion", "repeat", "optional", "hidden"), "all": ("*",)}  # fmt: skip
+
+
+@dataclass
+class Report:
+    """The rows, written to a file after each.
+
+    Args:
+        out: the file, or None.
+        settings: what the run was asked for.
+    """
+
+    out: Path | None
+    settings: dict[str, Any]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Print a row and write all."""
+        self.rows.append(row)
+        ratio = f"{row['ratio']:>8.3f}x {row['to']}" if "ratio" in row else ""
+        said = f"{row['ms']:>10.2f} ms{ratio}" if "ms" in row else f"  {row.get('error') or row.get('skipped')}"
+        k = f"K={row['k']}" if "k" in row else ""
+        more = "  ".join(f"{key} {row[key]}" for key in ("first_s", "gib", "graphs_while_timed") if key in row)
+        print(f"{row['group']:<18}{row['row']:<34}{k:<6}{said}   {more}", flush=True)
+        if self.out:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            report = {**self.settings, "machine": describe_machine(), "rows": self.rows}
+            self.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+@dataclass
+class Group:
+    """One row group: its time, and the row that the others are compared with.
+
+    Args:
+        name: as in the report.
+        report: rows go to it.
+        device: of everything.
+        seconds: no row begins after so many.
+    """
+
+    name: str
+    report: Report
+    device: torch.device
+    seconds: float
+    began: float = field(default_factory=time.perf_counter)
+    times: dict[str, float] = field(default_factory=dict)
+
+    def row(self, name: str, make: Callable[[], Step], *, to: str = BASELINE, each: float = 1.5, **more: Any) -> None:
+        """Measure what `make` gives; a failure is a row too."""
+        row: dict[str, Any] = {"group": self.name, "row": name, **more}
+        if time.perf_counter() - self.began > self.seconds:
+            self.report.add({**row, "skipped": f"after the {self.seconds:.0f} s of its group"})
+            return
+        try:
+            row |= self._measure(make, each)
+            self.times[name] = row["ms"]
+            if to in self.times and to != name:
+                row |= {"ratio": round(row["ms"] / self.times[to], 4), "to": to}
+        except Exception as error:  # whatever one row meets, the others are measured
+            row["error"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"[:300]
+            if "--traces" in sys.argv:
+                traceback.print_exc()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.report.add(row)
+
+    def _measure(self, make: Callable[[], Step], each: float) -> dict[str, Any]:
+        """Median of steps after warm-up; steps are timed in blocks, so that launching ahead is possible."""
+        cuda = self.device.type == "cuda"
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+        began = time.perf_counter()
+        step = make()
+        step()
+        self._wait()
+        first = time.perf_counter() - began
+        for _ in range(SETS if first < each else 2):  # every set of architectures once: none is new any more
+            step()
+        self._wait()
+        graphs = _graphs()
+        began = time.perf_counter()
+        step()
+        self._wait()
+        block = max(1, min(5, int(each / 4 / max(1e-6, time.perf_counter() - began))))
+        samples: list[float] = []
+        started = time.perf_counter()
+        while len(samples) < 5 or (time.perf_counter() - started < each and len(samples) < 40):
+            began = time.perf_counter()
+            for _ in range(block):
+                step()
+            self._wait()
+            samples.append((time.perf_counter() - began) / block * 1e3)
+            if time.perf_counter() - started > 6 * each and len(samples) >= 2:
+                break
+        found = {
+            "ms": round(statistics.median(samples), 4),
+            "fastest_ms": round(min(samples), 4),
+            "samples": len(samples),
+            "steps_per_sample": block,
+            "first_s": round(first, 2),
+            "graphs_while_timed": _graphs() - graphs,
+        }
+        if cuda:
+            found["gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+        return found
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def _graphs() -> int:
+    """How many graphs the compiler has made so far."""
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+
+@dataclass
+class Subject:
+    """A space with images, its supernet, and steps made of them.
+
+    Args:
+        space: of the architectures.
+        batch: images.
+        device: of everything.
+        seed: of architectures and labels.
+    """
+
+    space: SearchSpace
+    batch: int
+    device: torch.device
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.supernet = Supernet(self.space, device=self.device, seed=self.seed)
+        self.rng = np.random.default_rng(self.seed)
+        assert self.space.task is not None
+        generator = torch.Generator().manual_seed(self.seed)
+        classes = int(self.space.task.settings["classes"])
+        self.labels = torch.randint(classes, (self.batch,), generator=generator).to(self.device)
+        images = example_input(self.space, self.supernet.largest, batch=self.batch, device=str(self.device))
+        self.images = images.contiguous(memory_format=torch.channels_last)
+
+    def draw(self, k: int) -> list[Architecture]:
+        """K architectures."""
+        return [self.space.sample(self.rng) for _ in range(k)]
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """bf16 on a GPU."""
+        # Without keeping what it casts: each weight is used once, and graphs must not find casts of before.
+        return torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False)
+
+    def learn(self, forward: Callable[[], torch.Tensor], labels: torch.Tensor) -> None:
+        """Forward, loss, backward."""
+        with self.autocast():
+            scores = forward()
+        F.cross_entropy(scores.float(), labels).backward()
+
+    def step(self, forward: Callable[[], torch.Tensor], parameters: Sequence[torch.nn.Parameter]) -> Step:
+        """A whole step of the whole batch."""
+
+        def run() -> None:
+            self.learn(forward, self.labels)
+            for parameter in parameters:
+                parameter.grad = None
+
+        return run
+
+    def plain(self, architecture: Architecture, *, compiled: bool) -> Step:
+        """A network of its own."""
+        network = self.supernet.subnet(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        parameters = list(network.parameters())
+        run = torch.compile(network, dynamic=False) if compiled else network
+        return self.step(lambda: run(self.images), parameters)
+
+    def view(self, architecture: Architecture) -> Step:
+        """The same on shared weights."""
+        view = self.supernet.view(architecture)
+        return self.step(lambda: view(self.images), self.supernet.parameters())
+
+    def masked(self, k: int, *, compiled: bool) -> Step:
+        """K architectures in one pass, others each time."""
+        set_compiled(self.supernet, compiled)
+        sets = [self.draw(k) for _ in range(SETS)]
+        plans = self.supernet.plans(sets[0])
+        if len(plans) != 1:
+            raise RuntimeError(f"{k} architectures fall into {len(plans)} plans")
+        if not plans[0].masked:
+            raise RuntimeError(f"runs as views: {plans[0].note}")
+        turns = itertools.cycle(sets)
+        return self.step(lambda: self.supernet.batch(self.images, next(turns)), self.supernet.parameters())
+
+    def views(self, k: int) -> Step:
+        """K architectures one after the other, each on its part of the batch; the same ones each time."""
+        parameters = self.supernet.parameters()
+        parts = [
+            (self.supernet.view(architecture), self.images[i::k].contiguous(memory_format=torch.channels_last), i)
+            for i, architecture in enumerate(self.draw(k))
+        ]
+
+        def run() -> None:
+            for view, images, i in parts:
+                self.learn(lambda view=view, images=images: view(images), self.labels[i::k])
+            for parameter in parameters:
+                parameter.grad = None
+
+        return run
+
+
+def captured(step: Step) -> Step:
+    """A step as one CUDA graph."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(2):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def set_compiled(supernet: Supernet, compiled: bool) -> None:
+    """Have masked passes compiled or not."""
+    supernet.compiled = compiled
+
+
+def new_architectures(subject: Subject) -> Iterator[tuple[str, float]]:
+    """Milliseconds of the processor for architectures never seen: (what, median)."""
+    supernet, few = subject.supernet, subject.images[:8]
+    times: dict[str, list[float]] = {"its view is made": [], "first result": [], "second result": []}
+
+    def timed(name: str, work: Callable[[], object]) -> None:
+        began = time.perf_counter()
+        work()
+        times[name].append((time.perf_counter() - began) * 1e3)
+
+    for architecture in subject.draw(NEW):
+        with torch.no_grad(), subject.autocast():
+            timed("its view is made", lambda a=architecture: supernet.view(a))
+            timed("first result", lambda a=architecture: supernet(few, a))
+            timed("second result", lambda a=architecture: supernet(few, a))
+        if subject.device.type == "cuda":
+            torch.cuda.synchronize()
+    for name, found in times.items():
+        yield f"new architecture: {name}", statistics.median(found)
+    for k in (2, 16):
+        found = []
+        for _ in range(NEW):
+            drawn = subject.draw(k)
+            began = time.perf_counter()
+            supernet.plans(drawn)
+            found.append((time.perf_counter() - began) * 1e3)
+        yield f"plans of {k} new architectures", statistics.median(found)
+
+
+def main_group(group: Group, subject: Subject, ks: Sequence[int], graphs: bool) -> None:
+    """All rows of one space."""
+    largest = subject.supernet.largest
+    middle, most = ks[0], subject.batch
+    group.row(BASELINE, lambda: subject.plain(largest, compiled=True), batch=most)
+    order = [middle, *[k for k in ks if k != middle]]
+    for position, k in enumerate(order):
+        group.row("masked compiled", lambda k=k: subject.masked(k, compiled=True), k=k, batch=most)
+        if position == 0:
+            group.row("plain eager", lambda: subject.plain(largest, compiled=False), batch=most)
+            _view_rows(group, subject, subject.draw(1)[0], graphs)
+            _new_rows(group, subject)
+        group.row("views eager", lambda k=k: subject.views(k), k=k, batch=most)
+        if graphs:
+            group.row("views graph", lambda k=k: captured(subject.views(k)), k=k, batch=most)
+        group.row("masked eager", lambda k=k: subject.masked(k, compiled=False), k=k, batch=most)
+
+
+def _view_rows(group: Group, subject: Subject, one: Architecture, graphs: bool) -> None:
+    """One architecture as a network of its own and as a view."""
+    plain = "plain, one architecture"
+    group.row(plain, lambda: subject.plain(one, compiled=False), batch=subject.batch)
+    group.row("view of it", lambda: subject.view(one), to=plain, batch=subject.batch)
+    if graphs:
+        graph = f"{plain}, graph"
+        group.row(graph, lambda: captured(subject.plain(one, compiled=False)), batch=subject.batch)
+        group.row("view of it, graph", lambda: captured(subject.view(one)), to=graph, batch=subject.batch)
+
+
+def _new_rows(group: Group, subject: Subject) -> None:
+    try:
+        for name, ms in new_architectures(subject):
+            group.report.add({"group": group.name, "row": name, "ms": round(ms, 4), "samples": NEW})
+    except Exception as error:  # as in `Group.row`
+        group.report.add({"group": group.name, "row": "new architecture", "error": repr(error)[:300]})
+
+
+def causes(
+    group: Group, spaces: dict[str, Callable[[], SearchSpace]], batch: int, k: int, device: torch.device
+) -> None:
+    """One masked compiled step for each kind of choice, over the plain network that is the largest of all."""
+
+    def plain() -> Step:
+        subject = Subject(spaces["all"](), batch, device)
+        return subject.plain(subject.supernet.largest, compiled=True)
+
+    group.row(BASELINE, plain, batch=batch)
+    for name in ["all", *[name for name in spaces if name not in ("all", "none")]]:
+        group.row(
+            f"masked: {name}", lambda name=name: Subject(spaces[name](), batch, device).masked(k, compiled=True),
+            k=k, batch=batch,
+        )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ["vit", "mobile_cnn", "mobile_cnn_cifar", "vit_causes", "cnn_causes", "type_causes"]
+    parser.add_argument("--groups", nargs="+", default=names, choices=names)
+    parser.add_argument("--seconds", type=float, default=40, help="no row of a group begins after so many")
+    parser.add_argument("--k", type=int, nargs="+", default=[16, 2, 64], help="the first is the one most rows use")
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--tiny", action="store_true", help="small networks and batches, to try the script on a CPU")
+    parser.add_argument("--traces", action="store_true", help="print the traceback of a row that fails")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    graphs = device.type == "cuda"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    settings = {
+        "seed": 0, "batch": arguments.batch, "k": arguments.k, "seconds": arguments.seconds, "tiny": arguments.tiny,
+        "precision": "bfloat16 autocast" if graphs else "float32",
+    }  # fmt: skip
+    report = Report(arguments.out, settings)
+    batch, ks = (16, [4, 2, 8]) if arguments.tiny else (arguments.batch, arguments.k)
+    k = 4 if arguments.tiny else CAUSES_K
+
+    def vit(kinds: Sequence[str]) -> SearchSpace:
+        return step_spaces.short_transformer(kinds, tiny=arguments.tiny)
+
+    mains: dict[str, Callable[[], SearchSpace]] = {
+        "vit": (lambda: vit(("*",))) if arguments.tiny else step_spaces.vision_transformer,
+        "mobile_cnn": lambda: step_spaces.mobile_network("mobile_cnn"),
+        "mobile_cnn_cifar": lambda: step_spaces.mobile_network("mobile_cnn_cifar"),
+    }
+    for name in arguments.groups:
+        group = Group(name, report, device, arguments.seconds)
+        torch._dynamo.reset()
+        try:
+            if name in mains:
+                began = time.perf_counter()
+                subject = Subject(mains[name](), batch, device)
+                made = (time.perf_counter() - began) * 1e3
+                report.add({"group": name, "row": "space, supernet and images are made", "ms": round(made, 1)})
+                main_group(group, subject, ks, graphs)
+                del subject
+            elif name == "vit_causes":
+                causes(group, {c: lambda c=c: vit(VIT_CAUSES[c]) for c in VIT_CAUSES}, batch, k, device)
+            elif name == "cnn_causes":
+                spaces = {c: lambda c=c: step_spaces.short_mobile_network(CNN_CAUSES[c]) for c in CNN_CAUSES}
+                causes(group, spaces, batch, k, device)
+            else:
+                causes(group, {"all": lambda: step_spaces.typed_network(True)}, batch, k, device)
+        except Exception as error:  # a space that this version cannot share weights of
+            report.add({"group": name, "row": "the whole group", "error": repr(error)[:300]})
+            if arguments.traces:
+                traceback.print_exc()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
