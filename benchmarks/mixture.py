@@ -7,6 +7,7 @@ the published accuracies of all 36 networks trained alone (pooling_resnet20), or
     python benchmarks/mixture.py --data-dir DIR --out DIR                       # M = 1, 2, 4, 8 and three seeds
     python benchmarks/mixture.py --models 4 --seeds 0 --limit 550 --out DIR     # one search, at most 550 s
     python benchmarks/mixture.py --models 4 --resume DIR --out DIR2             # goes on with what DIR has not finished
+    python benchmarks/mixture.py --fine-tune 1 3 10 --out DIR                   # then each network alone, some epochs
 
 --out holds mixture.json, a record a search, and, if time ran out, state.tar.NN with the checkpoints of the others.
 """
@@ -32,6 +33,7 @@ import torch
 from machine import describe_machine
 
 from nasengine.agreement import agreement
+from nasengine.build import build
 from nasengine.costs import Pricer
 from nasengine.data import Dataset, SplitSettings, load_data, split
 from nasengine.evaluators import make_task
@@ -39,6 +41,9 @@ from nasengine.preparation import PreparationEpoch, PreparationInputs, SharedWei
 from nasengine.records import Architecture
 from nasengine.runs.files import write_atomically
 from nasengine.space import SearchSpace, load_space
+from nasengine.training import evaluate, training_settings
+from nasengine.training.cohort import train_cohort
+from nasengine.training.course import Member
 from nasengine.training.device import choose_device, own_random_state
 
 PIECE = 15 * 2**20  # bytes of state in a file
@@ -47,7 +52,6 @@ SPACES = {  # the authors' settings: methods differ between the two networks
     "pooling_resnet20": {"batch": 128, "rate": 0.1, "last": 0.001, "decay": 0.0, "top": 100.0, "momentum": 0.9},
     "pooling_resnet18": {"batch": 256, "rate": 0.05, "last": 1e-4, "decay": 1e-4, "top": 200.0, "momentum": 0.95},
 }
-WAYS = ("own", "best", "mean", "weighted")  # an architecture's score: of its model, of its best, of all, by P
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,8 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--nesterov", action="store_true")
     parser.add_argument("--smoothing", type=float, default=0.0, help="of labels")
     parser.add_argument("--ema", type=float, help="decay of a running average of the weights, which is then scored")
+    parser.add_argument("--fine-tune", type=float, nargs="*", default=[], metavar="EPOCHS")
+    parser.add_argument("--fine-tune-rate", type=float, default=0.05)
     parser.add_argument("--augmentation", default="crop_flip")
     parser.add_argument("--top", type=float, help="the last temperature")
     parser.add_argument("--momentum", type=float, help="of the scores")
@@ -272,7 +278,7 @@ def finish(done: Running, arguments: argparse.Namespace, space: SearchSpace) -> 
     scores = [[training.measure(one, model) for model in range(job.models)] for one in configurations]
     scoring = time.perf_counter() - began
     own = [max(range(job.models), key=row.__getitem__) for row in table["probabilities"]]
-    by = {
+    by = {  # an architecture's score: of its own model, of its best, of all alike, of all by P(model | architecture)
         "own": [row[model] for row, model in zip(scores, own, strict=True)],
         "best": [max(row) for row in scores],
         "mean": [statistics.fmean(row) for row in scores],
@@ -281,6 +287,11 @@ def finish(done: Running, arguments: argparse.Namespace, space: SearchSpace) -> 
             for row, shares in zip(scores, table["probabilities"], strict=True)
         ],
     }
+    tuned_seconds = {}
+    for epochs in arguments.fine_tune:
+        started = time.perf_counter()
+        by[f"tuned_{epochs:g}"] = fine_tune(training, configurations, own, epochs, arguments)
+        tuned_seconds[f"{epochs:g}"] = round(time.perf_counter() - started, 2)
     pricer = Pricer(space)
     macs = [pricer.price(one).macs for one in configurations]
     truth = read_truth(arguments, configurations)
@@ -288,6 +299,7 @@ def finish(done: Running, arguments: argparse.Namespace, space: SearchSpace) -> 
     graphs = training.graphs
     seconds = sum(line["seconds"] for line in training.history)
     shown = ("space", "per_model_epochs", "total_epochs", "batch", "rate", "decay", "top", "momentum", "assignment")
+    shown += ("fine_tune_rate",)
     shown += ("affine", "smoothing", "ema", "nesterov", "augmentation", "precision", "side_by_side", "gpus", "images")
     return {
         "models": job.models,
@@ -295,7 +307,7 @@ def finish(done: Running, arguments: argparse.Namespace, space: SearchSpace) -> 
         "settings": {key: getattr(arguments, key) for key in shown},
         "epochs": training.epoch,
         "steps": training.done,
-        "seconds": {"training": round(seconds, 2), "scoring": round(scoring, 2)},
+        "seconds": {"training": round(seconds, 2), "scoring": round(scoring, 2), "tuning": tuned_seconds},
         "ms_per_step": round(1000 * seconds / training.done, 3),
         "graphs": None
         if graphs is None
@@ -306,11 +318,48 @@ def finish(done: Running, arguments: argparse.Namespace, space: SearchSpace) -> 
         "truth": truth,
         "scores": scores,
         "assignment": own,
+        "tuned": {way: values for way, values in by.items() if way.startswith("tuned")},
         "running_scores": table["scores"],
         "visits": table["visits"],
         "compared": compared,
         "machine": describe_machine(),
     }
+
+
+def fine_tune(
+    training: SharedWeightsTraining,
+    configurations: list[Architecture],
+    own: list[int],
+    epochs: float,
+    arguments: argparse.Namespace,
+) -> list[float]:
+    """Accuracy of every network trained on alone for some epochs from its model's weights, as `start: prepare` does.
+
+    Norms get the scale, the shift and the running averages that they lack in shared weights.
+    """
+    supernet, networks = training.supernet, []
+    for architecture, model in zip(configurations, own, strict=True):
+        network = build(supernet.space, architecture, seed=training.seed)
+        begun = network.state_dict()
+        inherited = supernet.subnet(architecture, model=model).state_dict()
+        same = {name: value for name, value in inherited.items() if begun[name].shape == value.shape}
+        network.load_state_dict(same, strict=False)
+        networks.append(network)
+    settings = training_settings(
+        {
+            "optimizer": {"type": "sgd", "rate": arguments.fine_tune_rate, "weight_decay": 5e-4, "nesterov": True},
+            "schedule": "cosine",
+            "batch": training.batch,
+            "augmentation": arguments.augmentation,
+            "precision": arguments.precision,
+        }
+    )
+    members = [Member(network, seed=training.seed, order=training.seed) for network in networks]
+    train_cohort(members, training.training, training.task, settings=settings, budget={"epochs": epochs})
+    return [
+        evaluate(network, training.validation, training.task, batch=1000, precision=arguments.precision)["accuracy"]
+        for network in networks
+    ]
 
 
 def compare(by: dict[str, list[float]], macs: list[int], truth: list[float | None]) -> dict[str, Any]:
@@ -426,7 +475,7 @@ def show(records: list[dict[str, Any]]) -> None:
         )
         line += f", {record['seconds']['training']:.0f} s + {record['seconds']['scoring']:.0f} s"
         taus = [
-            f"{way} {figures['agreement']['kendall']['value']:.3f}"
+            f"{way} {figure(figures, 'kendall'):.3f}"
             for way, figures in record["compared"].items()
             if "agreement" in figures
         ]
@@ -437,12 +486,18 @@ def show(records: list[dict[str, Any]]) -> None:
         return
     for models in sorted({record["models"] for record in records}):
         group = [record["compared"] for record in records if record["models"] == models]
-        for way in WAYS:
-            if all("agreement" in each[way] for each in group):
-                tau = statistics.fmean(each[way]["agreement"]["kendall"]["value"] for each in group)
-                rho = statistics.fmean(each[way]["agreement"]["spearman"]["value"] for each in group)
+        for way in (key for key in group[0] if key != "macs"):
+            if all("agreement" in each.get(way, {}) for each in group):
+                tau = statistics.fmean(figure(each[way], "kendall") for each in group)
+                rho = statistics.fmean(figure(each[way], "spearman") for each in group)
                 worth = statistics.fmean(each[way]["winner_truth"] for each in group)
-                print(f"M {models} {way:<8} n {len(group)}: tau {tau:.3f}  spearman {rho:.3f}  winners {worth:.2f}")
+                print(f"M {models} {way:<9} n {len(group)}: tau {tau:.3f}  spearman {rho:.3f}  winners {worth:.2f}")
+
+
+def figure(compared: dict[str, Any], name: str) -> float:
+    """A figure of an agreement; not a number where it has no value, as where all scores are equal."""
+    value = compared["agreement"][name]["value"]
+    return float("nan") if value is None else float(value)
 
 
 if __name__ == "__main__":
