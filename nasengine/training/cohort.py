@@ -176,7 +176,8 @@ class _GraphedCohort(_Cohort):
         networks = [member.network for member in self.going]
         if self.compiled == "yes" and self.blocks is None:
             self.compile()
-        with contextlib.nullcontext() if self.kinds else noting_kinds(networks, self.kinds):
+        noting = contextlib.nullcontext() if self.kinds else noting_kinds(networks, self.kinds)
+        with noting, contextlib.nullcontext() if self.blocks is None else self.blocks.compiling():
             taken = warm_up(self.going, epoch)
         self.lanes = make_lanes(self.going, self.streams, epoch)
         return taken

@@ -91,7 +91,7 @@ class CohortStep(TrainingStep):
             before = torch.cuda.memory_allocated(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
             self.eagerly(images, labels, rate)
-            self.activation_bytes = torch.cuda.max_memory_allocated(self.device) - before
+            self.activation_bytes = max(1, torch.cuda.max_memory_allocated(self.device) - before)
 
     def look(self, images: Tensor) -> None:
         """Find out whether a graph will do; once, and before blocks are compiled: it runs without gradients."""

@@ -1,0 +1,248 @@
+"""Cohorts: how fast many ResNet-20 train side by side on one GPU, and what training all 36 of a space then costs.
+
+The members are networks of `pooling_resnet20`, over again where more are wanted than there are. For speed the images
+are random 32x32x3 bytes; a row is the median of the epochs after the first, which warms up, compiles and captures.
+
+    python benchmarks/cohort.py --batch 256 1024 --members 36 --streams 1 6 12 --compiled no yes --seconds 6
+
+    python benchmarks/cohort.py --brute-force --data-dir DIR --epochs 40 --seeds 0
+
+The second is `nasengine search pooling_resnet20 brute_force`, its search phase, and holds what it found against the
+published accuracies. Only validation accuracies are read. Results are written as they come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import describe_machine
+
+import nasengine as nas
+from nasengine.data import Part
+from nasengine.search.events import Event, SearchProgress
+from nasengine.tasks import TASKS
+from nasengine.training import Member, TrainingReport, choose_device, train, train_cohort, training_settings
+
+SPACE, TABLE = "pooling_resnet20", "pooling36"
+IMAGES = 20_480
+GUESS = 200_000  # images/s in all, from which the number of steps is taken
+RECIPE: dict[str, Any] = {
+    "optimizer": {"type": "sgd", "rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True},
+    "augmentation": "crop_flip",
+}
+
+
+def made_up_part(device: torch.device) -> Part:
+    """IMAGES random images on the device."""
+    generator = torch.Generator(device).manual_seed(0)
+    images = torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8, device=device, generator=generator)
+    labels = torch.randint(0, 10, (IMAGES,), device=device, generator=generator)
+    return Part(images, labels, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def rate_of(seconds: list[float], images: int) -> float:
+    """Images a second in an epoch after the first, in the middle of them."""
+    return images / statistics.median(seconds[1:])
+
+
+def alone(space: nas.SearchSpace, part: Part, batch: int, *, graph: bool, seconds: float) -> dict[str, Any]:
+    """One network by itself."""
+    steps = max(10, 100 * 256 // batch)
+    epochs = 1 + max(2, round(seconds * 40_000 / (steps * batch)))
+    took: list[float] = []
+    train(
+        nas.build(space, space.known["default"].architecture, seed=0), part, TASKS["image_classification"](),
+        settings=training_settings({**RECIPE, "batch": batch, "cuda_graph": graph}),
+        budget={"epochs": epochs, "steps_per_epoch": steps}, seed=0,
+        on_epoch=lambda record: took.append(record.seconds),
+    )  # fmt: skip
+    row = {"what": "one alone, " + ("graphed" if graph else "eager"), "batch": batch, "members": 1}
+    return {**row, "images_per_second": round(rate_of(took, steps * batch)), "epochs": epochs}
+
+
+def together(
+    space: nas.SearchSpace, part: Part, *, batch: int, members: int, streams: int, compiled: str, shared: bool, s: float
+) -> dict[str, Any]:
+    """A cohort."""
+    architectures = list(itertools.islice(itertools.cycle(space.enumerate()), members))
+    steps = max(5, round(GUESS / (members * batch)))
+    epochs = 1 + max(3, round(s * GUESS / (members * batch * steps)))
+    took: list[float] = []
+    cohort = [
+        Member(nas.build(space, architecture, seed=seed), seed, 0 if shared else seed)
+        for seed, architecture in enumerate(architectures)
+    ]
+    cohort[-1] = replace(cohort[-1], on_epoch=lambda record: took.append(record.seconds))
+    on_gpu = part.images.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    reports = train_cohort(
+        cohort, part, TASKS["image_classification"](),
+        settings=training_settings({**RECIPE, "batch": batch, "compiled": compiled}),
+        budget={"epochs": epochs, "steps_per_epoch": steps}, streams=streams,
+    )  # fmt: skip
+    whole = time.perf_counter() - began
+    usual = statistics.median(took[1:])
+    finished = [report for report in reports if isinstance(report, TrainingReport)]
+    return {
+        "what": "cohort",
+        "batch": batch,
+        "members": members,
+        "streams": streams,
+        "compiled": compiled,
+        "order": "shared" if shared else "own",
+        "images_per_second": round(rate_of(took, members * batch * steps)),
+        "step_ms": round(usual / steps * 1e3, 2),
+        "setup_s": round(whole - usual * epochs, 1),
+        "memory_gb": round(torch.cuda.max_memory_reserved() / 1e9, 1) if on_gpu else None,
+        "epochs": epochs,
+        "steps_per_epoch": steps,
+        "finished": len(finished),
+        "notes": sorted({note for report in finished for note in report.notes}),
+    }
+
+
+def speeds(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row for each setting, until time is up."""
+    space, device = nas.load_space(SPACE), choose_device(arguments.device)
+    part, until = made_up_part(device), time.monotonic() + arguments.limit
+    for batch in arguments.batch:
+        for graph in (False, True):
+            yield alone(space, part, batch, graph=graph, seconds=min(3.0, arguments.seconds))
+    settings = itertools.product(arguments.compiled, arguments.batch, arguments.members, arguments.streams)
+    for compiled, batch, members, streams in settings:
+        for order in arguments.order:
+            if time.monotonic() > until:
+                print("no time is left for the rest", flush=True)
+                return
+            yield together(
+                space, part, batch=batch, members=members, streams=streams, compiled=compiled,
+                shared=order == "shared", s=arguments.seconds,
+            )  # fmt: skip
+            gc.collect()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def brute_force(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
+    """All architectures trained by the shipped strategy's search phase, and how they rank against the published."""
+    strategy = nas.load_strategy("brute_force")
+    strategy = replace(strategy, phases=strategy.phases[:1])
+    began = time.perf_counter()
+    notes: set[str] = set()
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, SearchProgress) and event.progress.kind == "ended" and event.progress.trial is not None:
+            trial, details = event.progress.trial, event.progress.details
+            notes.update(str(note) for note in details.get("notes", ()))
+            notes.update(f"{key}: {details[key]}" for key in ("side_by_side", "not_side_by_side") if key in details)
+            found = trial.measurements.get("accuracy")
+            print(
+                f"  {time.perf_counter() - began:7.1f} s  trial {trial.number:3d}  {found or trial.reason}", flush=True
+            )
+
+    changes = [f"search.evaluator.compiled={arguments.compiled[0]}"] if len(arguments.compiled) == 1 else []
+    run = nas.search(
+        arguments.space,
+        strategy,
+        data=arguments.data,
+        data_dir=arguments.data_dir,
+        run=folder / f"seed-{seed}",
+        seed=seed,
+        epochs=arguments.epochs,
+        device=arguments.device,
+        deterministic=arguments.deterministic,
+        set=[*changes, *arguments.set],
+        on_event=on_event,
+    )
+    seconds = time.perf_counter() - began
+    row: dict[str, Any] = {
+        "what": "brute force",
+        "space": arguments.space,
+        "seed": seed,
+        "epochs": arguments.epochs,
+        "batch": strategy.phases[0].data.batch,
+        "changes": [*changes, *arguments.set],
+        "wall_s": round(seconds, 1),
+        "trained_together": sorted(notes),
+        "validation_accuracy": {
+            trial.architecture.key: trial.measurements.get("accuracy") for trial in run.trials if trial.completed
+        },
+        "failed": {trial.architecture.key: trial.reason for trial in run.trials if not trial.completed},
+    }
+    if arguments.table:
+        agreed = nas.rank(run.folder, table=arguments.table)
+        row["agreement"] = agreed.to_json()
+    return row
+
+
+def shown(row: dict[str, Any]) -> str:
+    """A row as a line of the table."""
+    if row["what"] == "brute force":
+        accuracies = [value for value in row["validation_accuracy"].values() if value is not None]
+        best = f"best validation accuracy {max(accuracies):.4f}" if accuracies else "nothing completed"
+        return f"brute force, seed {row['seed']}: {row['wall_s']:.0f} s, {len(accuracies)} networks, {best}"
+    if row["what"] != "cohort":
+        return f"{row['what']:<20}{row['batch']:>6}{'':>22}{row['images_per_second']:>12,}"
+    said = f"{row['members']:>3} on {row['streams']:>2} streams"
+    memory = f"{row['memory_gb']:.1f} GB" if row["memory_gb"] is not None else "-"
+    return (
+        f"{'cohort, ' + row['order']:<20}{row['batch']:>6}{said:>16}{row['compiled']:>6}"
+        f"{row['images_per_second']:>12,}{row['step_ms']:>9.1f} ms{row['setup_s']:>7.1f} s{memory:>10}"
+        + "".join(f"  [{note}]" for note in row["notes"])
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, nargs="+", default=[256, 1024])
+    parser.add_argument("--members", type=int, nargs="+", default=[36])
+    parser.add_argument("--streams", type=int, nargs="+", default=[6])
+    parser.add_argument("--compiled", nargs="+", choices=["no", "yes", "auto"], default=["no", "yes"])
+    parser.add_argument("--order", nargs="+", choices=["shared", "own"], default=["shared"])
+    parser.add_argument("--seconds", type=float, default=6.0, help="of training for each row, about")
+    parser.add_argument("--limit", type=float, default=480.0, help="seconds after which no further row is begun")
+    parser.add_argument("--brute-force", action="store_true")
+    parser.add_argument("--space", default=SPACE, help="for --brute-force")
+    parser.add_argument("--table", default=TABLE, help="what --brute-force is held against; empty for none")
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--epochs", type=float, default=40)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--set", nargs="*", default=[], help="other settings of the strategy, for --brute-force")
+    parser.add_argument("--deterministic", action="store_true")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder of the JSON file")
+    arguments = parser.parse_args()
+    name = "brute_force" if arguments.brute_force else "cohort"
+    rows: list[dict[str, Any]] = []
+    report = {"machine": describe_machine(), "seconds": arguments.seconds, "rows": rows}
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        found = (
+            (brute_force(arguments, seed, Path(folder)) for seed in arguments.seeds)
+            if arguments.brute_force
+            else speeds(arguments)
+        )
+        for row in found:
+            rows.append(row)
+            print(shown(row), flush=True)
+            if "agreement" in row:
+                print(json.dumps(row["agreement"], indent=1), flush=True)
+            (arguments.out / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
