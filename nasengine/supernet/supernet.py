@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,10 +15,14 @@ from nasengine.build import build, check_overrides, refuse_what_has_no_network
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
+from nasengine.supernet.cuts import Cut
 from nasengine.supernet.extent import survey
 from nasengine.supernet.keys import Held, tensors
 from nasengine.supernet.parts import Parts
+from nasengine.supernet.plans import Plan
 from nasengine.supernet.private import Builder
+from nasengine.supernet.proof import unlike
+from nasengine.supernet.several import Several
 from nasengine.supernet.views import View, copy_out
 from nasengine.supernet.weights import load_weights, make_weights
 
@@ -109,6 +115,28 @@ class Supernet:
         copy_out(held, self._store(model), self.parts.cuts(held, self._inputs(architecture, held)))
         return network.train(self.training)
 
+    def batch(self, images: Tensor, architectures: Sequence[Architecture], *, model: int = 0) -> Tensor:
+        """What the networks of several architectures give; image i belongs to architecture i mod K.
+
+        Architectures of one plan run in one masked pass, once that is proved equal to views; others as views.
+        In training, masked batch norms take the statistics of each architecture's images and write none down.
+
+        Args:
+            images: (N, C, H, W), N a multiple of K.
+            architectures: K of them.
+            model: which set of weights.
+        """
+        return self._several.batch(images, architectures, model=model)
+
+    def plans(self, architectures: Sequence[Architecture]) -> list[Plan]:
+        """Which of some architectures can share a masked pass."""
+        return self._several.plans(architectures)
+
+    def compile(self) -> Supernet:
+        """Have the masked passes to come compiled: one graph for each plan and number of architectures."""
+        self._several.passes.compiled = True
+        return self
+
     def named_parameters(self, model: int = 0) -> Iterator[tuple[str, nn.Parameter]]:
         """(key, parameter) of everything that is trained, in a fixed order."""
         for key, tensor in self._store(model).items():
@@ -140,6 +168,35 @@ class Supernet:
     def eval(self) -> Supernet:
         """The same as `train(False)`."""
         return self.train(False)
+
+    @property
+    def whole(self) -> Architecture:
+        """The architecture with the most parameters, relations left aside."""
+        return self.extent.whole
+
+    def store(self, model: int = 0) -> Mapping[str, Tensor]:
+        """Key -> shared tensor of one model, for what runs on it in other ways than views."""
+        return self._store(model)
+
+    def private(self, architecture: Architecture) -> tuple[nn.Module, list[tuple[Held, Cut]]]:
+        """A network without memory for weights, and for each tensor where it hangs and which part it is."""
+        private = self.builder.network(architecture)
+        cuts = self.parts.cuts(private.held, self._inputs(architecture, private.held))
+        return private.network, list(zip(private.held, cuts, strict=True))
+
+    @functools.cached_property
+    def _several(self) -> Several:
+        return Several(self, self.network, self._in_double)
+
+    def _in_double(self) -> Supernet:
+        """One model of the same shapes in double precision, with other values."""
+        twin = copy.copy(self)
+        vars(twin).pop("_several", None)
+        twin.models, twin.dtype, twin.training = 1, torch.float64, True
+        twin.builder = Builder(self.space, self.network, self.device, torch.float64)
+        twin._stores = [unlike(self._stores[0])]
+        twin._views = OrderedDict()
+        return twin
 
     def _store(self, model: int) -> dict[str, Tensor]:
         if not 0 <= model < self.models:

@@ -1,0 +1,119 @@
+"""What masks keep for every network: they are equal to views in outputs and gradients, and touch nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from nasengine.networks import NETWORK_TYPES
+from nasengine.space import SearchSpace, load_space, shipped
+from nasengine.supernet import Supernet
+from nasengine.supernet.proof import compare
+from tests.contracts.examples import parse
+
+SMALL = (
+    "{{type: sequential, layers: [{{type: conv, width: {{choice: [8, 12]}}}}, {node}, {after}{{type: linear_head}}]}}"
+)
+# For each type a space in which its width and what else it offers is searched; those not named have nothing to search
+# in that way and are proved in one of the shipped spaces, or are in every one of these.
+NODES = {
+    "conv": "{type: conv, width: {choice: [6, 9]}, kernel: {choice: [1, 3, 5]}}",
+    "conv_norm_activation": "{type: conv_norm_activation, width: {choice: [4, 8]}, norm: {kind: group, groups: 2}}",
+    "relu_conv_norm": "{optional: {type: relu_conv_norm, kernel: {choice: [1, 3]}}}",
+    "depthwise_separable": "{type: depthwise_separable, width: {choice: [6, 8]}, stride: 2}",
+    "basic_block": "{type: basic_block, width: 16}",
+    "bottleneck": "{type: bottleneck, width: {choice: [4, 6]}, pool: 2}",
+    "mbconv": "{type: mbconv, width: {choice: [14, 16]}, kernel: {choice: [3, 5]}, expansion: {choice: [2, 3]}, "
+    "squeeze_excite: {choice: [false, true]}}",
+    "squeeze_excite": "{optional: {type: squeeze_excite}}",
+    "max_pool": "{type: max_pool, kernel: 2, stride: 2}",
+    "average_pool": "{optional: {type: average_pool}}",
+    "batch_norm": "{type: batch_norm, statistics: batch}",
+    "group_norm": "{type: group_norm, groups: 4}",
+    "layer_norm": "{type: layer_norm}",
+    "activation": "{type: activation, kind: hardswish}",
+    "subsample": "{type: subsample, stride: 2}",
+    "identity": "{choice: {same: {type: identity}, pool: {type: max_pool}}}",
+    "parallel": "{type: parallel, join: add, branches: [{optional: {type: conv, width: 6}}, "
+    "{type: conv, width: 6, kernel: 1}]}",
+    "residual": "{type: residual, body: {optional: {type: conv, kernel: {choice: [1, 3]}}}, activation: relu}",
+    "cell": "{type: cell, nodes: 3, edges: {all: {choice: {a: {type: conv}, b: {type: identity}, c: {type: zero}}}}}",
+    "sequential": "{type: sequential, layers: [{repeat: {choice: [1, 2, 3]}, of: {type: conv_norm_activation, "
+    "width: 6}}, {optional: {type: conv, width: 6}}]}",
+}
+SHIPPED = ["mobile_cnn_cifar", "nas_bench_201"]
+THOROUGH = ["vit_resnas_tiny", "mobile_cnn", "inception_like"]
+
+
+def space_with(node: str) -> SearchSpace:
+    after = "{type: global_average_pool}, "
+    text = SMALL.format(node=node, after=after)
+    return parse(
+        "name: masked\nabout: one type behind a convolution whose width is searched\n"
+        f"task: {{kind: image_classification, input: [3, 8, 8], classes: 5}}\nnetwork: {text}"
+    )
+
+
+def some(space: SearchSpace, count: int):
+    rng = np.random.default_rng(0)
+    return [space.sample(rng) for _ in range(count)]
+
+
+def check(space: SearchSpace, count: int) -> int:
+    """Compare masks and views in double precision; the number of architectures that ran by masks."""
+    twin = Supernet(space)._in_double()
+    masked = 0
+    for plan in twin.plans(some(space, count)):
+        if not plan.masked:
+            continue
+        passes = twin._several.passes
+        finding = compare(twin, passes, plan.key, space.encode_many(plan.architectures))
+        assert finding.outputs <= 1e-12, finding
+        assert finding.gradients <= 1e-12, finding
+        assert finding.worst[1] <= 1e-9, finding
+        assert finding.outside == 0, finding
+        masked += len(plan.architectures)
+    return masked
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASENGINE_CACHE", str(tmp_path))
+
+
+def test_every_type_of_network_is_looked_at():
+    elsewhere = {"residual_network", "nas_bench_201_network", "vit_resnas", "linear", "linear_head", "flatten"}
+    elsewhere |= {"global_average_pool", "dropout", "zero"}
+    assert set(NODES) <= set(NETWORK_TYPES)
+    assert len(set(NETWORK_TYPES) - set(NODES) - elsewhere) < len(NETWORK_TYPES) / 2
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_masks_are_views_for_every_type(name):
+    space = space_with(NODES[name])
+    assert check(space, 4) >= 2
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", SHIPPED + THOROUGH)
+def test_masks_are_views_for_twenty_architectures_of_a_shipped_space(name):
+    space = load_space(name)
+    assert check(space, 20) >= 10
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", sorted(set(shipped("search_spaces")) - set(SHIPPED) - set(THOROUGH)))
+def test_what_does_not_run_by_masks_says_why(name):
+    plans = Supernet(load_space(name)).plans(some(load_space(name), 4))
+    assert all(plan.masked or plan.note for plan in plans)
+
+
+def test_a_batch_of_architectures_is_their_views_side_by_side():
+    space = space_with(NODES["mbconv"])
+    supernet = Supernet(space).eval()
+    architectures = some(space, 4)
+    images = torch.randn(12, 3, 8, 8)
+    scores = supernet.batch(images, architectures)
+    for number, architecture in enumerate(architectures):
+        assert torch.allclose(scores[number::4], supernet(images[number::4], architecture), rtol=1e-4, atol=1e-5)
