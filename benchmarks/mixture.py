@@ -49,8 +49,22 @@ from nasengine.training.device import choose_device, own_random_state
 PIECE = 15 * 2**20  # bytes of state in a file
 TABLE = Path(__file__).parents[1] / "search_spaces" / "tables" / "pooling36.csv"
 SPACES = {  # the authors' settings: methods differ between the two networks
-    "pooling_resnet20": {"batch": 128, "rate": 0.1, "last": 0.001, "decay": 0.0, "top": 100.0, "momentum": 0.9},
-    "pooling_resnet18": {"batch": 256, "rate": 0.05, "last": 1e-4, "decay": 1e-4, "top": 200.0, "momentum": 0.95},
+    "pooling_resnet20": {
+        "batch": 128,
+        "rate": 0.1,
+        "last": 0.001,
+        "decay": 0.0,
+        "temperature": [1.0, 100.0],
+        "momentum": 0.9,
+    },
+    "pooling_resnet18": {
+        "batch": 256,
+        "rate": 0.05,
+        "last": 1e-4,
+        "decay": 1e-4,
+        "temperature": [1.0, 200.0],
+        "momentum": 0.95,
+    },
 }
 
 
@@ -128,9 +142,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--fine-tune", type=float, nargs="*", default=[], metavar="EPOCHS")
     parser.add_argument("--fine-tune-rate", type=float, default=0.05)
     parser.add_argument("--augmentation", default="crop_flip")
-    parser.add_argument("--top", type=float, help="the last temperature")
+    parser.add_argument("--temperature", type=float, nargs="+", help="as the sampler's; default: the authors'")
     parser.add_argument("--momentum", type=float, help="of the scores")
-    parser.add_argument("--assignment", default="balanced", choices=["balanced", "unbalanced", "fixed"])
+    parser.add_argument("--assignment", default="balanced", choices=["balanced", "unbalanced", "fixed", "in_order"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--eager", action="store_true", help="without CUDA graphs")
     parser.add_argument("--images", type=int, help="use at most so many training images (to try things out)")
@@ -217,7 +231,7 @@ def begin(
         sampler={
             "type": "balanced_mixture",
             "models": job.models,
-            "temperature": [1.0, arguments.top],
+            "temperature": arguments.temperature,
             "momentum": arguments.momentum,
             "assignment": arguments.assignment,
         },
@@ -298,7 +312,17 @@ def finish(done: Running, arguments: argparse.Namespace, space: SearchSpace) -> 
     compared = compare(by, macs, truth)
     graphs = training.graphs
     seconds = sum(line["seconds"] for line in training.history)
-    shown = ("space", "per_model_epochs", "total_epochs", "batch", "rate", "decay", "top", "momentum", "assignment")
+    shown = (
+        "space",
+        "per_model_epochs",
+        "total_epochs",
+        "batch",
+        "rate",
+        "decay",
+        "temperature",
+        "momentum",
+        "assignment",
+    )
     shown += ("fine_tune_rate",)
     shown += ("affine", "smoothing", "ema", "nesterov", "augmentation", "precision", "side_by_side", "gpus", "images")
     return {

@@ -39,10 +39,15 @@ def status(run: RunFolder, as_json: Json = False) -> None:
     left = unfinished(found.folder)
     if as_json:
         trainings = {"retrained": retrained(found.folder), "training": begun_trainings(found.folder)}
-        emit({**found.to_json(), **trainings, "unfinished": left})
+        emit({**found.to_json(), "prepared": preparations(found.folder), **trainings, "unfinished": left})
         return
     state = f"being written by process {found.writer}" if found.writer is not None else "not running"
     say(f"{found.folder}: space {found.space}, seed {found.seed}, {state}")
+    for name, standing in preparations(found.folder).items():
+        word = "done" if standing["done"] else "going on" if found.writer is not None else "to be gone on with"
+        loss = f", training loss {number(standing['loss'])}" if standing["loss"] is not None else ""
+        say()
+        say(f"{name}: {word}, {plural(standing['epochs'], 'epoch')}{loss} in {duration(standing['seconds'])}")
     for phase in found.phases:
         ended = {word: amount for word, amount in phase.counts.items() if amount}
         counts = ", ".join(f"{amount} {word}" for word, amount in ended.items()) or "none ended"
@@ -160,6 +165,23 @@ def export(
     say(f"proved in a clean interpreter: scores differ by at most {exported.proof.difference:.1g}")
     for note in exported.notes:
         say(f"note: {note}")
+
+
+def preparations(folder: Path) -> dict[str, dict[str, Any]]:
+    """Phase -> how far a preparation is."""
+    from nasengine.search.prepared import HISTORY, PREPARED, is_prepared, read_history
+
+    begun = {path.parent for name in (HISTORY, PREPARED) for path in folder.glob(f"*/{name}")}
+    found = {}
+    for phase in sorted(begun):
+        history = read_history(phase)
+        found[phase.name] = {
+            "done": is_prepared(phase),
+            "epochs": len(history),
+            "loss": history[-1].get("loss") if history else None,
+            "seconds": sum(line.get("seconds", 0.0) for line in history),
+        }
+    return found
 
 
 def retrained(folder: Path) -> dict[str, list[dict[str, Any]]]:

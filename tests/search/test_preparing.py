@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import nasengine as nas
+from nasengine.cli.runs import preparations
 from nasengine.cli.standing import unfinished
 from nasengine.errors import InputError
 from nasengine.search.events import PhaseEnded, PhaseSkipped, PreparationProgress
@@ -71,10 +72,13 @@ def test_a_run_stopped_while_it_prepares_goes_on_as_if_nothing_had_happened(tmp_
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "pieces", on_event=stop)
     assert unfinished(tmp_path / "pieces") == ["prepare", "retrain"]
+    standing = preparations(tmp_path / "pieces")["prepare"]
+    assert (standing["done"], standing["epochs"]) == (False, 2)
     events = []
     nas.resume(tmp_path / "pieces", on_event=events.append)
     assert events[0].resumed
     assert unfinished(tmp_path / "pieces") == []
+    assert preparations(tmp_path / "pieces")["prepare"]["done"]
     for name in ("weights.safetensors", "table.json"):
         whole, pieces = (tmp_path / which / "prepare" / name for which in ("whole", "pieces"))
         assert whole.read_bytes() == pieces.read_bytes(), name
