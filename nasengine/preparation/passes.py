@@ -41,10 +41,14 @@ class Passes:
         task: loss and metrics; the first metric is what is observed.
         normalize: uint8 images to floats.
         dtype: of matrix products and convolutions; scores and losses are float32.
+        masked: train the architectures of a pass together, by masks, where that can be done; else one after another.
     """
 
-    def __init__(self, supernet: Supernet, task: Task, *, normalize: Normalize, dtype: torch.dtype) -> None:
+    def __init__(
+        self, supernet: Supernet, task: Task, *, normalize: Normalize, dtype: torch.dtype, masked: bool = False
+    ) -> None:
         self.supernet, self.task, self.normalize, self.dtype = supernet, task, normalize, dtype
+        self.masked = masked
         self.device = normalize.scale.device
         self.metric = next(iter(task.metrics))
         self.loss_sum = torch.zeros((), device=self.device)
@@ -64,7 +68,10 @@ class Passes:
         losses: list[Tensor] = []
         for each in passes:
             with autocast(self.dtype, self.device, cache=cache):
-                scores = self._scores(pixels, each.architectures, each.model, regularized=each.regularized)
+                if self.masks(each, len(pixels)):
+                    scores = self.supernet.batch(pixels, each.architectures, model=each.model)
+                else:
+                    scores = self._scores(pixels, each.architectures, each.model, regularized=each.regularized)
             scores = scores.float()  # (B, C)
             if each.target == "teacher":
                 assert teacher is not None, "the first pass of a step teaches, and is taught by the labels"
@@ -76,6 +83,12 @@ class Passes:
                 teacher = scores.detach().softmax(1)
             loss.backward()  # type: ignore[no-untyped-call]
         self.loss_sum += torch.stack(losses).mean()
+
+    def masks(self, each: Pass, images: int) -> bool:
+        """Whether a training pass over so many images runs by masks."""
+        count = len(each.architectures)
+        alike = each.regularized and not self._resolutions.searched and images % count == 0
+        return self.masked and count > 1 and alike
 
     @torch.no_grad()
     def measure(

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -44,6 +44,8 @@ class SharedWeights:
         drop_last: leave out an epoch's last, smaller batch.
         precision: auto, float32 or bfloat16.
         cuda_graph: on a GPU, replay steps that come again as CUDA graphs.
+        several: how the architectures of one pass run: masks (all together), views (one after another), or auto, masks
+            on a GPU, where they are compiled. Norms' running averages are not kept by masks.
 
     Raises:
         InputError: every wrong value.
@@ -58,14 +60,17 @@ class SharedWeights:
     drop_last: bool = True
     precision: str = "auto"
     cuda_graph: bool = True
+    several: Literal["auto", "masks", "views"] = "auto"
 
     def __post_init__(self) -> None:
         self.training(batch=1, augmentation=None)
         look_up(SAMPLERS, self._sampler()[0], "sampler")
+        if self.several not in ("auto", "masks", "views"):
+            raise InputError(Problem(f"several is {self.several!r}", expected="expected auto, masks or views"))
 
     def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
         """All training settings, batch and augmentation from the strategy's `data` included."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sampler"}
+        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("sampler", "several")}
         shown = "none" if augmentation is None else augmentation
         return training_settings({**mine, "batch": batch, "augmentation": shown})
 
@@ -96,8 +101,12 @@ class SharedWeights:
         sampler = self._make_sampler(inputs.space, survey(inputs.space, inputs.network))
         models = sampler.models
         supernet = Supernet(inputs.space, models=models, network=inputs.network, seed=inputs.seed, device=inputs.device)
-        if inputs.device.type == "cuda":
-            _in_order_of_channels(supernet)
+        on_gpu = inputs.device.type == "cuda"
+        masked = self.several == "masks" or (self.several == "auto" and on_gpu)
+        if on_gpu and masked:
+            supernet.compile()
+        if on_gpu:
+            in_order_of_channels(supernet)
         return SharedWeightsTraining(
             supernet,
             sampler,
@@ -107,6 +116,7 @@ class SharedWeights:
             settings=settings,
             length=self._length(inputs, models),
             seed=inputs.seed,
+            masked=masked,
             checkpoints=PreparationCheckpoints(inputs.folder, self._key(inputs), inputs.checkpoint_every_s),
             on_epoch=on_epoch,
         )
@@ -173,7 +183,7 @@ class SharedWeights:
         return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:16]
 
 
-def _in_order_of_channels(supernet: Supernet) -> None:
+def in_order_of_channels(supernet: Supernet) -> None:
     """Keep the weights of convolutions as a GPU's kernels read them beside images whose channels come last.
 
     Else each pass would reorder every weight, and each step every gradient.

@@ -52,6 +52,7 @@ class SharedWeightsTraining:
         settings: optimiser, schedule, augmentation, batch and so on.
         length: of the whole training.
         seed: of the order of images, the augmentation, the sampler's draws and of layers that draw.
+        masked: train the architectures of a pass together, by masks; on a GPU, compiled.
         checkpoints: where to go on from and to save to after epochs; None: neither.
         on_epoch: called after every epoch.
 
@@ -71,6 +72,7 @@ class SharedWeightsTraining:
         settings: TrainingSettings,
         length: Length,
         seed: int,
+        masked: bool = False,
         checkpoints: PreparationCheckpoints | None = None,
         on_epoch: Callable[[PreparationEpoch], None] | None = None,
     ) -> None:
@@ -85,7 +87,7 @@ class SharedWeightsTraining:
         self.device = training.images.device
         dtype = autocast_dtype(settings.precision, self.device)
         normalize = Normalize(training.mean, training.std).to(self.device)
-        self.passes = Passes(supernet, task, normalize=normalize, dtype=dtype)
+        self.passes = Passes(supernet, task, normalize=normalize, dtype=dtype, masked=masked)
         self.graphs: StepGraphs | None = None
         self.rate: float | Tensor = 0.0
         if self.device.type == "cuda":
@@ -162,7 +164,9 @@ class SharedWeightsTraining:
         self._set_rate()
         images, labels = next(self._batches)
         models = sorted({each.model for each in passes})
-        if self.graphs is not None and images.shape == self._images.shape:
+        # What masks a pass has is made for it by the processor, so it cannot be replayed.
+        masked = any(self.passes.masks(each, len(images)) for each in passes)
+        if self.graphs is not None and images.shape == self._images.shape and not masked:
             self._images.copy_(images)
             self._labels.copy_(labels)
             images, labels = self._images, self._labels

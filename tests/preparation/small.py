@@ -34,7 +34,7 @@ WIDTHS = {
     "network": {
         "type": "sequential",
         "layers": [
-            {"type": "conv_norm_activation", "width": {"choice": [4, 6, 8]}, "kernel": 3, "norm": {"kind": "layer"}},
+            {"type": "conv_norm_activation", "width": {"choice": [4, 6, 8]}, "kernel": 3, "norm": {"kind": "none"}},
             {"type": "global_average_pool"},
             {"type": "linear_head", "dropout": 0.5},
         ],

@@ -14,9 +14,10 @@ from nasengine.algorithms.supernet_samplers import Pass
 from nasengine.build import build
 from nasengine.errors import InputError, TrialError
 from nasengine.preparation import SharedWeights, train_shared_weights
+from nasengine.space import space_from_mapping
 from nasengine.training.batches import Normalize, epoch_batches
 from nasengine.training.settings import training_settings
-from tests.preparation.small import BATCH_NORM, begun, inputs, pooling_space, same, weights, width_space
+from tests.preparation.small import BATCH_NORM, WIDTHS, begun, inputs, pooling_space, same, weights, width_space
 
 MIXTURE = {"type": "balanced_mixture", "models": 2}
 
@@ -92,6 +93,22 @@ def test_images_of_a_batch_are_dealt_to_the_architectures_of_a_pass_in_turn(tmp_
         scores = training.passes._scores(images, three, 0, regularized=True)
         for first, architecture in enumerate(three):
             assert torch.allclose(scores[first::3], supernet(images[first::3], architecture), atol=1e-6)
+
+
+def test_masks_train_as_views_do(tmp_path):
+    sampler = {"type": "multi_architecture", "architectures": 2}
+    plain = {
+        **WIDTHS,
+        "network": {**WIDTHS["network"], "layers": [*WIDTHS["network"]["layers"][:2], {"type": "linear_head"}]},
+    }
+    space = space_from_mapping(plain, "without_dropout.yaml")
+    trainings = [
+        begun(tmp_path / several, sampler, {"several": several}, space=space) for several in ("masks", "views")
+    ]
+    train_shared_weights(trainings)
+    by_masks, by_views = map(weights, trainings)
+    for key, value in by_masks.items():
+        assert torch.allclose(value, by_views[key], rtol=1e-3, atol=1e-5), key
 
 
 def test_only_the_models_that_were_drawn_change(tmp_path):
