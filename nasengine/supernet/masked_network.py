@@ -73,9 +73,10 @@ class MaskedNetwork(nn.Module):
         self._owners: list[NDArray[np.int64]] = []
         self._listed: list[tuple[int, int, tuple[int, ...]]] = []  # (column, start, channels of the base)
         self._length = self._width = 0
-        self._bundles: dict[int, Bundle] = {}  # of each set of weights
+        self._hung_in: Mapping[str, Tensor] | None = None  # the set of weights that hangs in it
+        self._wholes: list[tuple[Held, Tensor]] = []
         self._parts: list[Hung] = []  # that are no whole parameters
-        self._hung_in = 0
+        self._bundle = Bundle([], [])
         self.masks = Masks(torch.empty(0), torch.empty(0))
         for key, module in list(self.modules_of.items()):
             if base_of(module) is not None:
@@ -243,26 +244,29 @@ class MaskedNetwork(nn.Module):
 
     def put(self, store: Mapping[str, Tensor]) -> None:
         """Hang a set of weights in; parts are taken anew, in one step of autograd where gradients are recorded."""
-        bundle = self._bundles.get(id(store))
-        if bundle is None:
-            self._parts = [
-                (held, cut)
-                for held, cut in self.hung
-                if isinstance(store[held.key], nn.Parameter) and not _is_whole(cut, store[held.key])
-            ]
-            taken = [cut for _, cut in self._parts], [store[held.key] for held, _ in self._parts]
-            bundle = self._bundles[id(store)] = Bundle(*taken)
-        if self._hung_in != id(store):
-            for held, cut in self.hung:
-                whole = store[held.key]
-                held.slots[held.name] = whole if _is_whole(cut, whole) else cut.of(whole)
-            self._hung_in = id(store)
+        if self._hung_in is not store or any(store[held.key] is not whole for held, whole in self._wholes):
+            self._hang(store)
+        bundle = self._bundle
         if torch.is_grad_enabled():
             parts: Sequence[Tensor] = bundle.take()
         else:
             parts = [cut.of(store[held.key]) for held, cut in self._parts]
         for (held, _), part in zip(self._parts, parts, strict=True):
             held.slots[held.name] = part
+
+    def _hang(self, store: Mapping[str, Tensor]) -> None:
+        self._hung_in = store
+        self._wholes = [(held, store[held.key]) for held, _ in self.hung]
+        self._parts = []
+        for held, cut in self.hung:
+            whole = store[held.key]
+            if _is_whole(cut, whole):
+                held.slots[held.name] = whole
+            elif isinstance(whole, nn.Parameter):
+                self._parts.append((held, cut))
+            else:
+                held.slots[held.name] = cut.of(whole)
+        self._bundle = Bundle([cut for _, cut in self._parts], [store[held.key] for held, _ in self._parts])
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, …) to what the networks give; image i belongs to architecture i mod K of the masks."""

@@ -40,6 +40,7 @@ class SharedWeights(Protocol):
 
     space: SearchSpace
     training: bool
+    compiled: bool
     device: torch.device
 
     @property
@@ -70,7 +71,6 @@ class MaskedPasses:
         self.lookup = Lookup(weights.space, self._read, weights.whole, proved.learned)
         proved.learned = proved.learned or self.lookup.to_json()
         self.structure = Structure(self.lookup, proved.structural)
-        self.compiled = False
         self._networks: dict[Key, MaskedNetwork] = {}
         self._runs: dict[Key, Run] = {}
 
@@ -153,7 +153,7 @@ class MaskedPasses:
         return self._run_of(key)(network, images)
 
     def _run_of(self, key: Key) -> Run:
-        if not self.compiled:
+        if not self.weights.compiled:
             return _run
         if key not in self._runs:
             # A code object of its own for each plan: the compiler counts graphs by it, and stops at a few.
@@ -184,7 +184,8 @@ class MaskedPasses:
             for position, architecture in zip(plan.positions, plan.architectures, strict=True):
                 yield position, self.weights(split[:, position], architecture, model=model)
             return
-        images = split[:, list(plan.positions)].flatten(0, 1)
+        # Not by a list of indices, for which a device would have to be waited for.
+        images = torch.stack([split[:, position] for position in plan.positions], 1).flatten(0, 1)
         scores = self.run(images, plan.key, self._rows(plan), model=model)
         for place, position in enumerate(plan.positions):
             yield position, scores[place :: len(plan.positions)]

@@ -41,6 +41,7 @@ class Supernet:
         network: arguments of the root network that replace those of the space; none that is searched.
         seed: of the initial weights.
         device, dtype: of the weights.
+        compiled: have masked passes compiled: one graph for each plan and number of architectures.
 
     Raises:
         InputError: a space that has no plain network, or fewer than one model.
@@ -56,6 +57,7 @@ class Supernet:
         seed: int = 0,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        compiled: bool = False,
     ) -> None:
         if models < 1:
             raise InputError(Problem(f"a supernet has at least one set of weights, got {models}"))
@@ -67,6 +69,7 @@ class Supernet:
         self.device = torch.device(device)
         self.dtype = dtype
         self.training = True
+        self.compiled = compiled
         self.builder = Builder(space, self.network, self.device, dtype)
         self.extent = survey(space, self.network, builder=self.builder)
         self.largest = self.extent.largest
@@ -133,8 +136,8 @@ class Supernet:
         return self._several.plans(architectures)
 
     def compile(self) -> Supernet:
-        """Have the masked passes to come compiled: one graph for each plan and number of architectures."""
-        self._several.passes.compiled = True
+        """The same as `compiled=True`, for the passes to come."""
+        self.compiled = True
         return self
 
     def named_parameters(self, model: int = 0) -> Iterator[tuple[str, nn.Parameter]]:
@@ -192,7 +195,7 @@ class Supernet:
         """One model of the same shapes in double precision, with other values."""
         twin = copy.copy(self)
         vars(twin).pop("_several", None)
-        twin.models, twin.dtype, twin.training = 1, torch.float64, True
+        twin.models, twin.dtype, twin.training, twin.compiled = 1, torch.float64, True, False
         twin.builder = Builder(self.space, self.network, self.device, torch.float64)
         twin._stores = [unlike(self._stores[0])]
         twin._views = OrderedDict()
