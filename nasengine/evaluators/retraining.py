@@ -7,6 +7,7 @@ FOLDER/result.json     written last; a retraining that has one is done, and is n
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -17,15 +18,27 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nasengine.build import build
+from nasengine.data import Part
 from nasengine.errors import RunError
-from nasengine.evaluators.plan import evaluator_settings, load_materials
+from nasengine.evaluators.evaluator import EvaluatorInputs
+from nasengine.evaluators.plan import Materials, evaluator_settings, load_materials
 from nasengine.evaluators.plugins import load_plugins
 from nasengine.evaluators.standalone import Standalone, check_finite, resolution
 from nasengine.evaluators.starting import Inheritance, load_start
 from nasengine.records import Architecture, canonical_json
 from nasengine.runs.files import write_atomically
 from nasengine.supernet.artifact import SupernetArtifact
-from nasengine.training import CheckpointFolder, EpochRecord, evaluate, save_tensors, train
+from nasengine.tasks import Task
+from nasengine.training import (
+    CheckpointFolder,
+    EpochRecord,
+    Member,
+    TrainingReport,
+    TrainingSettings,
+    evaluate,
+    save_tensors,
+    train,
+)
 from nasengine.training.smoothing import smoothed
 
 CHECKPOINTS, WEIGHTS, RESULT = "checkpoints", "weights.safetensors", "result.json"
@@ -61,6 +74,153 @@ class Retrained:
         return cls(**{**record, "curve": tuple(record["curve"])})
 
 
+@dataclass(frozen=True, slots=True)
+class Retraining:
+    """One training for good.
+
+    Args:
+        architecture: of the plan's space.
+        budget: of the training.
+        seed: of initial weights, order and augmentation.
+        folder: what is left behind, and where an interrupted retraining goes on from.
+        start: a safetensors file, or the folder of a supernet; those of its weights whose names and shapes are the
+            network's replace fresh ones.
+        checkpoint_every: epochs between checkpoints.
+        on_epoch: called after every epoch.
+    """
+
+    architecture: Architecture
+    budget: Mapping[str, float]
+    seed: int
+    folder: Path
+    start: Path | None = None
+    checkpoint_every: int = 1
+    on_epoch: Callable[[EpochRecord], None] | None = None
+
+
+class Retrainer:
+    """Trains architectures by one plan, for good; what they share is loaded once, when it is first needed.
+
+    Args:
+        plan: as of `make_evaluator`; its `evaluator` gives the training settings (type standalone), and its
+            `data.validation` (usually 0) how many training images are left out.
+        arrays: the data set, as of `make_evaluator`.
+    """
+
+    def __init__(self, plan: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
+        load_plugins(plan.get("plugins", ()))
+        settings = evaluator_settings(plan.get("evaluator", "standalone"))
+        if not isinstance(settings, Standalone):
+            raise TypeError(f"a retraining has the settings of a stand-alone training, not {type(settings).__name__}")
+        self.plan, self.settings, self._arrays = plan, settings, arrays
+
+    @functools.cached_property
+    def materials(self) -> Materials:
+        """Space, task and images."""
+        return load_materials(self.plan, self._arrays)
+
+    @functools.cached_property
+    def inputs(self) -> EvaluatorInputs:
+        """The same on the device, without the test part."""
+        return self.materials.inputs()
+
+    @functools.cached_property
+    def training(self) -> TrainingSettings:
+        """How networks are trained."""
+        return self.settings.training(batch=self.inputs.batch, augmentation=self.inputs.augmentation)
+
+    @functools.cached_property
+    def task(self) -> Task:
+        """With its loss smoothed, if that was asked for."""
+        return smoothed(self.materials.task, self.training.label_smoothing)
+
+    @property
+    def images(self) -> Part:
+        """Those to train on."""
+        assert self.inputs.training is not None, "materials have images"
+        return self.inputs.training
+
+    def finished(self, wanted: Retraining) -> Retrained | None:
+        """What a retraining left that was finished before; None where there is none.
+
+        Raises:
+            RunError: the folder holds another retraining.
+        """
+        return _read_result(wanted.folder, self._key(wanted))
+
+    def alone(self, wanted: Retraining) -> Retrained:
+        """Train one architecture and measure it on the test part, unless that was done before.
+
+        Raises:
+            InputError: a plan or a budget that cannot be carried out.
+            BuildError: the architecture has no network.
+            TrialError: the training diverged.
+            RunError: the folder holds another retraining, or `start` no weight of this network.
+        """
+        finished = self.finished(wanted)
+        if finished is not None:
+            return finished
+        member = self.begin(wanted)
+        report = train(
+            member.network,
+            self.images.resized(*self.resolution(wanted)),
+            self.task,
+            settings=self.training,
+            budget=wanted.budget,
+            seed=member.seed,
+            order=member.order,
+            checkpoints=member.checkpoints,
+            on_epoch=member.on_epoch,
+            deterministic=self.inputs.deterministic,
+        )
+        return self.end(wanted, member, report)
+
+    def resolution(self, wanted: Retraining) -> tuple[int, int]:
+        """(height, width) of what the architecture takes."""
+        return resolution(self.inputs.space, wanted.architecture)
+
+    def begin(self, wanted: Retraining) -> Member:
+        """The network to train, with its checkpoints."""
+        inputs, start = self.inputs, wanted.start
+        network = build(inputs.space, wanted.architecture, network=inputs.network, seed=wanted.seed)
+        if start is not None and start.is_dir():
+            Inheritance(SupernetArtifact.read(start), inputs.space).load(network, wanted.architecture)
+        elif start is not None:
+            load_start(network, start)
+        checkpoints = CheckpointFolder(wanted.folder / CHECKPOINTS, self._key(wanted), wanted.checkpoint_every)
+        order = self.settings.order_seed(inputs)
+        return Member(network, wanted.seed, order, checkpoints, on_epoch=wanted.on_epoch)
+
+    def end(self, wanted: Retraining, member: Member, report: TrainingReport) -> Retrained:
+        """Save and measure what was trained, and leave the result."""
+        inputs, training, dataset = self.inputs, self.training, self.materials.dataset
+        save_tensors(member.network.state_dict(), wanted.folder / WEIGHTS)
+
+        def measure(name: str, part: Part) -> dict[str, float]:
+            resized = part.resized(*self.resolution(wanted))
+            measured = evaluate(member.network, resized, self.task, batch=training.batch, precision=training.precision)
+            check_finite(measured, name)
+            return measured
+
+        retrained = Retrained(
+            validation=measure("validation", inputs.validation) if inputs.validation else {},
+            test=measure("test", dataset.test.to(inputs.device)),
+            curve=report.curve,
+            weights=WEIGHTS,
+            test_images=len(dataset.test_labels),
+            images_per_second=report.images_per_second,
+            seed=wanted.seed,
+        )
+        record = {"key": self._key(wanted), **retrained.to_json()}
+        write_atomically(wanted.folder / RESULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
+        assert member.checkpoints is not None, "given in `begin`"
+        member.checkpoints.clear()
+        return retrained
+
+    def _key(self, wanted: Retraining) -> str:
+        return _key(self.plan, wanted.architecture, wanted.budget, wanted.seed, wanted.start)
+
+
 def retrain(
     plan: Mapping[str, Any],
     architecture: Architecture,
@@ -76,86 +236,22 @@ def retrain(
     """Train one architecture and measure it on the test part.
 
     Args:
-        plan: as of `make_evaluator`; its `evaluator` gives the training settings (type standalone), and its
-            `data.validation` (usually 0) how many training images are left out.
-        architecture: of the plan's space.
-        budget: of the training.
-        seed: of initial weights, order and augmentation.
-        folder: what is left behind, and where an interrupted retraining goes on from.
-        start: a safetensors file, or the folder of a supernet; those of its weights whose names and shapes are the
-            network's replace fresh ones.
-        checkpoint_every: epochs between checkpoints.
-        on_epoch: called after every epoch.
-        arrays: the data set, as of `make_evaluator`.
+        plan, arrays: see `Retrainer`.
+        architecture, budget, seed, folder, start, checkpoint_every, on_epoch: see `Retraining`.
 
     Raises:
-        InputError: a plan or a budget that cannot be carried out.
-        BuildError: the architecture has no network.
-        TrialError: the training diverged.
-        RunError: the folder holds another retraining, or `start` no weight of this network.
+        InputError, BuildError, TrialError, RunError: see `Retrainer.alone`.
     """
-    load_plugins(plan.get("plugins", ()))
-    settings = evaluator_settings(plan.get("evaluator", "standalone"))
-    if not isinstance(settings, Standalone):
-        raise TypeError(f"a retraining has the settings of a stand-alone training, not {type(settings).__name__}")
-    key = _key(plan, architecture, budget, seed, start)
-    finished = _read_result(folder, key)
-    if finished is not None:
-        return finished
-
-    materials = load_materials(plan, arrays)
-    inputs = materials.inputs()
-    images, held_out = inputs.training, inputs.validation
-    assert images is not None, "materials have images"
-    assert held_out is not None, "materials have both parts, though this one may be empty"
-    training = settings.training(batch=inputs.batch, augmentation=inputs.augmentation)
-    task = smoothed(materials.task, training.label_smoothing)
-    size = resolution(inputs.space, architecture)
-    network = build(inputs.space, architecture, network=inputs.network, seed=seed)
-    if start is not None and start.is_dir():
-        Inheritance(SupernetArtifact.read(start), inputs.space).load(network, architecture)
-    elif start is not None:
-        load_start(network, start)
-    checkpoints = CheckpointFolder(folder / CHECKPOINTS, key, checkpoint_every)
-    report = train(
-        network,
-        images.resized(*size),
-        task,
-        settings=training,
-        budget=budget,
-        seed=seed,
-        checkpoints=checkpoints,
-        on_epoch=on_epoch,
-        deterministic=inputs.deterministic,
-    )
-    save_tensors(network.state_dict(), folder / WEIGHTS)
-
-    def measure(part_name: str) -> dict[str, float]:
-        part = held_out if part_name == "validation" else materials.dataset.test.to(inputs.device)
-        measured = evaluate(network, part.resized(*size), task, batch=training.batch, precision=training.precision)
-        check_finite(measured, part_name)
-        return measured
-
-    retrained = Retrained(
-        validation=measure("validation") if len(held_out) else {},
-        test=measure("test"),
-        curve=report.curve,
-        weights=WEIGHTS,
-        test_images=len(materials.dataset.test_labels),
-        images_per_second=report.images_per_second,
-        seed=seed,
-    )
-    record = {"key": key, **retrained.to_json()}
-    write_atomically(folder / RESULT, json.dumps(record, indent=2, allow_nan=False) + "\n")
-    checkpoints.clear()
-    return retrained
+    wanted = Retraining(architecture, budget, seed, folder, start, checkpoint_every, on_epoch)
+    return Retrainer(plan, arrays).alone(wanted)
 
 
 def _key(
     plan: Mapping[str, Any], architecture: Architecture, budget: Mapping[str, float], seed: int, start: Path | None
 ) -> str:
     """What the outcome depends on, as a short text."""
-    kept = {name: value for name, value in plan.items() if name not in ("plugins", "device")}
+    kept = {name: value for name, value in plan.items() if name not in ("plugins", "device", "seed")}
+    kept |= {"order": plan["seed"]} if "seed" in plan else {}
     data = {name: value for name, value in (plan.get("data") or {}).items() if name != "folder"}
     said = {**kept, "data": data, "architecture": architecture.to_json(), "budget": dict(budget), "seed": seed}
     if start is not None:

@@ -34,8 +34,8 @@ class ChunkSize:
 
     @property
     def calls(self) -> int:
-        """One, or two where waiting for the next would take longer than the work."""
-        return 2 if self._job_s is not None and self._job_s < LONG_S else 1
+        """One, or two where waiting for the next would take longer than the work; a second would split a group."""
+        return 2 if self.group == 1 and self._job_s is not None and self._job_s < LONG_S else 1
 
     def learn(self, jobs: int, seconds: float) -> None:
         """A call of so many jobs took so long on the worker. Jobs that take longer than before are believed at once."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from nasengine.errors import RunError
 from nasengine.evaluators import shared_arrays
+from nasengine.evaluators.plan import evaluator_settings
 from nasengine.execution import EXECUTORS, Executor, InProcess, on_cluster
 from nasengine.records import Architecture, Job, Result
 from nasengine.registry import look_up
@@ -36,7 +37,14 @@ from nasengine.search.inheriting import holds_supernet
 from nasengine.search.language.settings import Phase, RetrainPhase, SearchPhase
 from nasengine.search.retrained import RESULTS, WEIGHTS, Retrained, append_result, read_results, summary
 from nasengine.search.run_file import RunSettings
-from nasengine.search.searching import RANKING, TENSORBOARD, evaluation_plan, make_executor, read_ranking
+from nasengine.search.searching import (
+    RANKING,
+    TENSORBOARD,
+    evaluation_plan,
+    jobs_at_once,
+    make_executor,
+    read_ranking,
+)
 from nasengine.training import EpochRecord
 
 
@@ -245,13 +253,14 @@ def _continued(folder: Path) -> list[Chosen]:
 
 def _executor(settings: RunSettings, phase: RetrainPhase, plan: TrainingPlan, on_event: OnEvent) -> Executor:
     workers = min(settings.workers or len(plan.names), len(plan.names))
+    group = jobs_at_once(settings, phase, evaluator_settings(phase.trainer.plain()))
     if workers > 1 or on_cluster(look_up(EXECUTORS, settings.executor, "executor")):
         placed = replace(settings, workers=workers, trial_seconds=None)
         share = functools.partial(shared_arrays, plan.plan)
-        return make_executor(placed, functools.partial(make_final_training, plan), share)
+        return make_executor(placed, functools.partial(make_final_training, plan), share, group=group)
 
     def on_epoch(name: str, record: EpochRecord) -> None:
         measured = {"loss": record.loss, "rate": record.rate}
         on_event(TrainingProgress(phase.name, name, record.epoch, record.epochs, measured, record.seconds))
 
-    return InProcess(functools.partial(make_final_training, plan, on_epoch), threads=settings.threads)
+    return InProcess(functools.partial(make_final_training, plan, on_epoch), threads=settings.threads, group=group)

@@ -124,6 +124,36 @@ def test_an_evaluator_that_cannot_be_made_ends_the_search(opened: Open) -> None:
         run(opened(scripted_evaluator.make_fails), [job(0), job(1)])
 
 
+def test_an_evaluator_that_wants_several_jobs_is_handed_as_many_as_wait(opened: Open) -> None:
+    with opened(scripted_evaluator.make_counts_together, group=4) as executor:
+        assert executor.capacity >= 4
+        for k in range(7):
+            executor.submit(job(k))
+        assert executor.outstanding == 7
+        results = {result.trial: result for result in executor.results()}
+    assert sorted(results) == list(range(7))
+    assert [results[k].measurements["together"] for k in range(7)] == [4] * 4 + [3] * 3
+
+
+@pytest.mark.parametrize("do", ["raise", "leave"])
+def test_one_of_a_group_that_goes_wrong_fails_alone(kind: str, opened: Open, do: str) -> None:
+    if do == "leave" and not EXECUTORS[kind].has_workers:
+        pytest.skip("there is no worker that could die alone")
+    jobs = [job(0), job(1), job(2, do), job(3), job(4)]
+    results = run(opened(scripted_evaluator.make_counts_together, group=4), jobs)
+    assert {trial: result.status for trial, result in results.items()} == {
+        trial: "failed" if trial == 2 else "completed" for trial in range(5)
+    }
+
+
+def test_a_time_limit_is_for_one_job(kind: str, opened: Open) -> None:
+    if EXECUTORS[kind].has_workers:
+        with pytest.raises(ValueError, match="a time limit is for one job"):
+            opened(scripted_evaluator.make, group=2, timeout_s=5.0)
+    with pytest.raises(ValueError, match="at least one job in a group"):
+        opened(scripted_evaluator.make, group=0)
+
+
 def test_closing_drops_what_was_not_done(opened: Open, tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.touch()

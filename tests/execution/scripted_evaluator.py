@@ -95,6 +95,20 @@ def make_dies() -> Scripted:
     os._exit(11)
 
 
+def make_counts_together() -> "Together":
+    return Together()
+
+
+class Together(Scripted):
+    """Measures how many jobs it was handed with each."""
+
+    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Result]:
+        for job in jobs:
+            self.one(job)
+        for job in jobs:
+            yield Result(job.trial, "completed", {"together": len(jobs)})
+
+
 def make_reports_threads() -> "Threads":
     return Threads()
 

@@ -81,3 +81,22 @@ def test_a_call_that_takes_long_begins_no_further_job(monkeypatch: pytest.Monkey
 def test_jobs_cross_as_plain_json() -> None:
     (record,) = json.loads(encode([job(3)]))
     assert Job.from_json(record) == job(3)
+
+
+def test_a_call_holds_a_group_at_least_and_begun_groups_are_finished():
+    class Together:
+        def __init__(self):
+            self.sizes = []
+
+        def evaluate(self, jobs):
+            self.sizes.append(len(jobs))
+            time.sleep(chunks.HOLD_S * 1.1)
+            yield from (Result(job.trial, "completed", {"accuracy": 0.5}) for job in jobs)
+
+    evaluator, size = Together(), ChunkSize(3)
+    assert (size.jobs, size.share(2, 1), size.share(9, 2)) == (3, 2, 3)
+    results, seconds = decode(answer(evaluator, encode([job(k) for k in range(5)]), 3))
+    assert [result.trial for result in results] == [0, 1, 2]
+    assert evaluator.sizes == [3]
+    size.learn(len(results), seconds)
+    assert size.jobs == 3
