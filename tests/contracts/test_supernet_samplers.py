@@ -51,6 +51,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "fair, one path": ("fair", {"paths": 1}),
     "balanced_mixture, unbalanced": ("balanced_mixture", {"assignment": "unbalanced"}),
     "balanced_mixture, fixed": ("balanced_mixture", {"assignment": "fixed"}),
+    "balanced_mixture, smoothed": ("balanced_mixture", {"smoothing": 1.5}),
     "balanced_mixture, in order": ("balanced_mixture", {"assignment": "in_order"}),
 }
 

@@ -198,6 +198,23 @@ def test_temperatures_in_between_are_reached_at_equal_distances() -> None:
     assert factors == pytest.approx([1, 80, 80, 80, 200])
 
 
+def test_smoothed_scores_count_for_neighbours_by_how_many_changes_they_are_away() -> None:
+    sampler = BalancedMixture(domain=DOMAIN, models=2, temperature=[10, 10], assignment="unbalanced", smoothing=2.0)
+    places = {one["network.downsample_at"]: place for place, one in enumerate(sampler.configurations)}
+    scores = np.zeros((36, 2))
+    scores[places[4, 7], 0] = 1.0
+    sampler.restore(sampler.state() | {"scores": scores.tolist()})
+    sampler.begin_epoch(moment())
+    odds = np.subtract(*np.log(np.array(sampler.table()["probabilities"])).T) / 10
+    weights = {p: math.exp(-(abs(p[0] - 4) + abs(p[1] - 7)) / 2) for p in places}
+    for near in ((4, 7), (4, 8), (3, 7), (8, 9)):
+        whole = sum(math.exp(-(abs(p[0] - near[0]) + abs(p[1] - near[1])) / 2) for p in places)
+        assert odds[places[near]] == pytest.approx(weights[near] / whole)
+    drawn = [sampler.draw(moment(), np.random.default_rng(k))[0] for k in range(20_000)]
+    models = [one.model for one in drawn if one.architectures[0]["network.downsample_at"] == (4, 8)]
+    assert np.mean(models) == pytest.approx(1 / (1 + math.exp(10 * odds[places[4, 8]])), abs=0.08)
+
+
 def test_in_order_each_model_has_neighbours_of_the_space_in_equal_numbers() -> None:
     sampler = trained(BalancedMixture(domain=DOMAIN, models=4, assignment="in_order"), accuracy_of_families(4))
     assert np.argmax(sampler.table()["probabilities"], axis=1).tolist() == [0] * 9 + [1] * 9 + [2] * 9 + [3] * 9
@@ -282,8 +299,8 @@ def test_a_state_of_another_number_of_models_is_refused() -> None:
 
 def test_settings_that_make_no_sense_are_refused_all_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        BalancedMixture(domain=DOMAIN, models=0, temperature=[1], momentum=1.0, tolerance=0.0)
-    assert len(caught.value.problems) == 4
+        BalancedMixture(domain=DOMAIN, models=0, temperature=[1], momentum=1.0, tolerance=0.0, smoothing=-1.0)
+    assert len(caught.value.problems) == 5
 
 
 def test_a_space_too_large_to_score_is_refused_with_what_else_there_is() -> None:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from nasengine.algorithms.supernet_samplers.balancing import MOST_ITERATIONS, Balanced, Matrix, balance
+from nasengine.algorithms.supernet_samplers.likeness import changes_apart
 from nasengine.algorithms.supernet_samplers.sampler import Moment, Pass, SupernetSampler
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
@@ -29,6 +30,7 @@ Assignment = Literal["balanced", "unbalanced", "fixed", "in_order"]
 
 MOST_CONFIGURATIONS = 10_000
 MOST_GONE_THROUGH = 1_000_000  # architectures, to find those that keep the constraints
+MOST_SMOOTHED = 2_048
 MOST_RECORDED = 2_048  # configurations, of which the history keeps two numbers each epoch
 OPTIMISTIC = 1.0  # the score of what was never tried: no accuracy is above it
 
@@ -58,6 +60,9 @@ class BalancedMixture(SupernetSampler):
         assignment: `balanced`, as published. To see what balance and learning are good for: `unbalanced`, the softmax
             alone; `fixed`, configurations dealt to the models by lot, once, in equal numbers; `in_order`, neighbours
             in the order of the space to one model.
+        smoothing: how many small changes (`likeness.py`) away a configuration's scores still count for its neighbours:
+            the assignment goes by means of scores, weighted by exp(-changes / smoothing). Less noise, so that a
+            sharper temperature pays. Not in the paper; null: each configuration for itself.
     """
 
     observes: ClassVar[bool] = True
@@ -71,8 +76,9 @@ class BalancedMixture(SupernetSampler):
         momentum: float = 0.9,
         tolerance: float = 1e-4,
         assignment: Assignment = "balanced",
+        smoothing: float | None = None,
     ) -> None:
-        _check(models, temperature, momentum, tolerance)
+        _check(models, temperature, momentum, tolerance, smoothing)
         self.domain = domain
         self.models = models
         self.temperature = tuple(map(float, temperature))
@@ -84,6 +90,9 @@ class BalancedMixture(SupernetSampler):
         size = (len(self.configurations), models)
         self._scores: Matrix = np.full(size, OPTIMISTIC)
         self._visits = np.zeros(size, dtype=np.int64)
+        self._weights: Matrix | None = None  # (C, C) of the scores of others, where they are smoothed
+        if smoothing is not None:
+            self._weights = _weights(domain, self.configurations, smoothing)
         self._inverse_temperature = self.temperature[0]
         self._columns = [0.0] * models
         self._dealt: list[int] | None = None  # the model of each configuration, where it is not learned
@@ -107,7 +116,8 @@ class BalancedMixture(SupernetSampler):
 
     def _model(self, index: int, rng: np.random.Generator) -> int:
         """Drawn by P(model | configuration), in plain numbers: faster than arrays for so few."""
-        scores = self._scores[index].tolist()
+        own = self._scores[index] if self._weights is None else self._weights[index] @ self._scores
+        scores = own.tolist()
         logits = [self._inverse_temperature * s - column for s, column in zip(scores, self._columns, strict=True)]
         largest = max(logits)
         reached = list(itertools.accumulate(math.exp(logit - largest) for logit in logits))
@@ -130,7 +140,8 @@ class BalancedMixture(SupernetSampler):
 
     def _balanced(self) -> Balanced:
         most = MOST_ITERATIONS if self.assignment == "balanced" else 0
-        return balance(self._inverse_temperature * self._scores, self.tolerance, most)
+        scores = self._scores if self._weights is None else self._weights @ self._scores
+        return balance(self._inverse_temperature * scores, self.tolerance, most)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -182,7 +193,9 @@ class BalancedMixture(SupernetSampler):
         }
 
 
-def _check(models: int, temperature: Sequence[float], momentum: float, tolerance: float) -> None:
+def _check(
+    models: int, temperature: Sequence[float], momentum: float, tolerance: float, smoothing: float | None
+) -> None:
     problems = []
     if models < 1:
         problems.append(Problem(f"balanced_mixture with {models} models", expected="expected at least 1"))
@@ -193,8 +206,21 @@ def _check(models: int, temperature: Sequence[float], momentum: float, tolerance
         problems.append(Problem(f"balanced_mixture with the momentum {momentum}", expected="expected 0 <= … < 1"))
     if not 0 < tolerance < 1:
         problems.append(Problem(f"balanced_mixture with the tolerance {tolerance}", expected="expected 0 < … < 1"))
+    if smoothing is not None and not (math.isfinite(smoothing) and smoothing > 0):
+        expected = "expected a positive number of changes, or null"
+        problems.append(Problem(f"balanced_mixture with the smoothing {smoothing}", expected=expected))
     if problems:
         raise InputError(problems)
+
+
+def _weights(domain: Domain, configurations: Sequence[Architecture], smoothing: float) -> Matrix:
+    """(C, C) how much the score of another configuration counts; rows sum to one."""
+    if len(configurations) > MOST_SMOOTHED:
+        found = f"smoothing among the {len(configurations):,} architectures of {domain.space.name}"
+        raise InputError(Problem(found, expected=f"expected at most {MOST_SMOOTHED:,}, or smoothing: null"))
+    weights = np.exp(-changes_apart(domain.space, configurations) / smoothing)
+    made: Matrix = weights / weights.sum(axis=1, keepdims=True)
+    return made
 
 
 def _listed(domain: Domain) -> list[Architecture]:
