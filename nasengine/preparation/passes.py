@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasengine.algorithms.supernet_samplers import Pass
+from nasengine.networks.blocks.drop_path import DropPath
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
 from nasengine.supernet.supernet import Supernet
@@ -30,6 +31,7 @@ REGULARIZERS: tuple[type[nn.Module], ...] = (
     nn.AlphaDropout,
     nn.FeatureAlphaDropout,
     nn.MultiheadAttention,
+    DropPath,
 )
 
 

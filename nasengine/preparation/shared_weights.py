@@ -92,7 +92,6 @@ class SharedWeightsTraining:
         self.rate: float | Tensor = 0.0
         if self.device.type == "cuda":
             stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-            stream.wait_stream(torch.cuda.current_stream(self.device))
             self.graphs = StepGraphs(stream, enabled=settings.cuda_graph)
             self.rate = torch.zeros((), device=self.device)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -112,6 +111,8 @@ class SharedWeightsTraining:
             )
             self.done = min(epoch * length.steps_per_epoch, length.steps)
         self._hand_over_rate()
+        if self.graphs is not None:  # everything made above was made on another stream
+            self.graphs.stream.wait_stream(torch.cuda.current_stream(self.device))
 
     @property
     def epoch(self) -> int:
@@ -137,8 +138,8 @@ class SharedWeightsTraining:
     def measure(self, architecture: Architecture, model: int = 0) -> float:
         """The task's first metric on the held-out images, in whole batches of the size of the training's."""
         batches = len(self.validation) // self.validation_batch
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
         with self._on_stream():
+            total = torch.zeros((), dtype=torch.float64, device=self.device)
             for index in range(batches):
                 self._measure_pass((architecture,), model, index, offset=0)
                 total += self._observed[0]
@@ -188,7 +189,7 @@ class SharedWeightsTraining:
     def _train(
         self, passes: tuple[Pass, ...], models: Sequence[int], images: Tensor, labels: Tensor, *, cache: bool
     ) -> list[nn.Module]:
-        """Forward, backward and update; returns the networks that were run."""
+        """Forward, backward and update; returns the networks that a graph of it needs."""
         for model in models:
             self.optimizers[model].zero_grad(set_to_none=True)
         self.passes.gradients(passes, images, labels, cache=cache)
@@ -197,7 +198,7 @@ class SharedWeightsTraining:
                 nn.utils.clip_grad_norm_(self.supernet.parameters(model), self.settings.clip_norm)
             self.optimizers[model].step()
             self.optimizers[model].zero_grad(set_to_none=True)  # gradients of a graph must not outlive it
-        return self._networks((each.architectures, each.model) for each in passes)
+        return [] if cache else self._networks((each.architectures, each.model) for each in passes)
 
     def _networks(self, used: Iterable[tuple[tuple[Architecture, ...], int]]) -> list[nn.Module]:
         return [self.supernet.view(one, model=model) for architectures, model in used for one in architectures]
@@ -222,7 +223,7 @@ class SharedWeightsTraining:
 
         def work(cache: bool) -> list[nn.Module]:
             place.copy_(self.passes.measure(architectures, model, images, labels, cache=cache))
-            return self._networks([(architectures, model)])
+            return [] if cache else self._networks([(architectures, model)])
 
         if self.graphs is None:
             work(True)
@@ -359,7 +360,8 @@ class SharedWeightsTraining:
 def train_shared_weights(trainings: Sequence[SharedWeightsTraining]) -> None:
     """Run trainings to their end, one step each in turn; the global generators are left as they were found.
 
-    On a GPU the steps of several trainings overlap: each has a stream of its own.
+    On a GPU the steps of several trainings overlap: each has a stream of its own. What dropout draws there may then
+    come from the seed of a neighbour's step, since replayed graphs share one generator.
 
     Raises:
         TrialError: a loss that is no finite number.
