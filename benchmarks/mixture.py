@@ -144,6 +144,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--augmentation", default="crop_flip")
     parser.add_argument("--temperature", type=float, nargs="+", help="as the sampler's; default: the authors'")
     parser.add_argument("--momentum", type=float, help="of the scores")
+    parser.add_argument("--share-scores", type=float, help="the sampler's smoothing; default: none, as published")
     parser.add_argument("--assignment", default="balanced", choices=["balanced", "unbalanced", "fixed", "in_order"])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--eager", action="store_true", help="without CUDA graphs")
@@ -234,6 +235,7 @@ def begin(
             "temperature": arguments.temperature,
             "momentum": arguments.momentum,
             "assignment": arguments.assignment,
+            "smoothing": arguments.share_scores,
         },
         optimizer={
             "type": "sgd",
