@@ -67,17 +67,18 @@ def short_transformer(kinds: Collection[str] = ALL, *, tiny: bool = False) -> Se
             "stages": [
                 {
                     "width": {"choice": width},
-                    "head_width": 8,
-                    "blocks": [_small_block(), {"optional": _small_block()}],
+                    "blocks": [_small_block(number), {"optional": _small_block(number)}],
                 }
-                for width in widths
+                for number, width in enumerate(widths)
             ],
         }
     return space_from_mapping(opened(resolved, kinds))
 
 
-def _small_block() -> dict[str, Any]:
-    return {"heads": {"choice": [3, 2, 1]}, "mlp_width": {"range": [16, 32, 8]}}
+def _small_block(stage: int) -> dict[str, Any]:
+    width = {"same_as": f"network.stages.{stage}.width"}
+    heads, hidden = {"choice": [3, 2, 1]}, {"range": [16, 32, 8]}
+    return {"type": "transformer_block", "width": width, "heads": heads, "head_dim": 8, "mlp_width": hidden}
 
 
 def mobile_network(name: str, kinds: Collection[str] = ALL) -> SearchSpace:

@@ -17,6 +17,7 @@ from nasengine.networks.blocks.normalization import BatchNorm, GroupNorm, LayerN
 from nasengine.networks.blocks.pooling import AveragePool, GlobalAveragePool, MaxPool
 from nasengine.networks.blocks.residual_block import BasicBlock, Bottleneck
 from nasengine.networks.blocks.simple import Dropout, Flatten, Identity, Subsample, Zero
+from nasengine.networks.blocks.transformer import TransformerBlock
 from nasengine.networks.composition import Cell, Parallel, Residual, Sequential
 from nasengine.networks.nas_bench_201_network import NasBench201Network
 from nasengine.networks.residual_network import ResidualNetwork
@@ -40,6 +41,7 @@ NETWORK_TYPES: dict[str, type[nn.Module]] = {
     "bottleneck": Bottleneck,
     "mbconv": MBConv,
     "squeeze_excite": SqueezeExcite,
+    "transformer_block": TransformerBlock,
     "max_pool": MaxPool,
     "average_pool": AveragePool,
     "global_average_pool": GlobalAveragePool,

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from nasengine.networks.blocks.convolution import ConvNormActivation
+from nasengine.networks.blocks.drop_path import DropPath
 from nasengine.networks.blocks.spatial_reduction import SpatialReduction
-from nasengine.networks.blocks.transformer import NORM_EPSILON, TransformerBlock
+from nasengine.networks.blocks.transformer import NORM_EPSILON
 
 INITIAL_DEVIATION = 0.02
-STAGE_KEYS = ("width", "head_width", "blocks")
-BLOCK_KEYS = ("heads", "mlp_width")
+STAGE_KEYS = ("width", "blocks")
 
 
 class PatchEmbedding(nn.Module):
@@ -58,19 +58,18 @@ class VitResNas(nn.Module):
         in_channels: C.
         classes: number of scores.
         input_size: S, a multiple of `patch` times 2 for each stage after the first.
-        stages: one mapping for each: `width` (D of its tokens, never less than in the stage before), `head_width`
-            (of each attention head), and `blocks`, one mapping for each slot: `heads` and `mlp_width` (hidden width
-            of the perceptron); None for a slot without a block.
+        stages: one mapping for each: `width` (D of its tokens, never less than in the stage before) and `blocks`, which
+            keep the shape of (N, T, D), in order; None for a slot without a block.
         patch: side of a patch in pixels, a multiple of `stem_stride`.
         stem_width: channels of the three convolutions before the patches are cut.
         stem_stride: of the first of them.
-        drop_path: rate in the last slot; it rises linearly over all slots from 0 in the first.
+        drop_path: rate of every DropPath in the block of the last slot; it rises linearly over all slots from 0.
         patch_head: have a second classifier for the patches, which only training uses: then `forward` gives its
             scores too.
 
     Raises:
-        ValueError: an image that the patches do not divide, a stage or block without a width or with unknown keys,
-            or stages that become narrower.
+        ValueError: an image that the patches do not divide, a stage without a width or with unknown keys, or stages
+            that become narrower.
     """
 
     def __init__(
@@ -103,25 +102,26 @@ class VitResNas(nn.Module):
 
         self.reductions = nn.ModuleList()  # one before each stage, nothing before the first
         self.stages = nn.ModuleList()
-        slots = sum(len(stage["blocks"]) for stage in stages)
-        slot = 0
         for number, stage in enumerate(stages):
             if number == 0:
                 self.reductions.append(nn.Identity())
             else:
                 self.reductions.append(SpatialReduction(width, stage["width"], grid=grid))
                 grid, width = grid // 2, stage["width"]
-            blocks: list[nn.Module] = []
-            for block in stage["blocks"]:
-                rate = drop_path * slot / max(1, slots - 1)
-                blocks.append(nn.Identity() if block is None else _make_block(stage, block, rate))
-                slot += 1
+            blocks = [nn.Identity() if block is None else block for block in stage["blocks"]]
             self.stages.append(nn.Sequential(*blocks))
 
         self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.classifier = nn.Linear(width, classes)
         self.patch_classifier = nn.Linear(width, classes) if patch_head else None
+        self._set_drop_path([block for stage in stages for block in stage["blocks"]], drop_path)
         self._draw_initial_weights()
+
+    def _set_drop_path(self, slots: Sequence[nn.Module | None], last: float) -> None:
+        for slot, block in enumerate(slots):
+            for part in block.modules() if block is not None else ():
+                if isinstance(part, DropPath):
+                    part.rate = last * slot / max(1, len(slots) - 1)
 
     def _draw_initial_weights(self) -> None:
         """Normal ones for linear layers, class token and positions; convolutions and norms keep PyTorch's.
@@ -151,34 +151,18 @@ class VitResNas(nn.Module):
         return self.classifier(self.norm(x[:, 0]))
 
 
-def _make_block(stage: Mapping[str, Any], block: Mapping[str, Any], drop_path: float) -> TransformerBlock:
-    return TransformerBlock(
-        stage["width"],
-        heads=block["heads"],
-        head_dim=stage["head_width"],
-        mlp_width=block["mlp_width"],
-        drop_path=drop_path,
-    )
-
-
 def _check_stages(stages: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse what is no list of stages, each a list of slots, before anything is built.
+    """Refuse what is no list of stages, before anything is built.
 
     Raises:
-        ValueError: no stage, a stage or block with other keys than it must have, or a width that is none.
+        ValueError: no stage, or one with other keys than it must have, or a width that is none.
     """
     if not stages:
         raise ValueError("at least one stage is needed")
     for number, stage in enumerate(stages):
-        _check_keys(stage, STAGE_KEYS, f"stages.{number}")
-        for place, block in enumerate(stage["blocks"]):
-            if block is not None:
-                _check_keys(block, BLOCK_KEYS, f"stages.{number}.blocks.{place}")
-
-
-def _check_keys(found: Mapping[str, Any], expected: Sequence[str], where: str) -> None:
-    if not isinstance(found, Mapping) or set(found) != set(expected):
-        raise ValueError(f"{where} must be a mapping with {', '.join(expected)}, got {found!r}")
-    for key in expected:
-        if key != "blocks" and (type(found[key]) is not int or found[key] < 1):
-            raise ValueError(f"{where}.{key} must be a whole number from 1, got {found[key]!r}")
+        if not isinstance(stage, Mapping) or set(stage) != set(STAGE_KEYS):
+            raise ValueError(f"stages.{number} must be a mapping with {', '.join(STAGE_KEYS)}, got {stage!r}")
+        if type(stage["width"]) is not int or stage["width"] < 1:
+            raise ValueError(f"stages.{number}.width must be a whole number from 1, got {stage['width']!r}")
+        if not all(block is None or isinstance(block, nn.Module) for block in stage["blocks"]):
+            raise ValueError(f"stages.{number}.blocks must be blocks, or None where there is none")

@@ -17,6 +17,11 @@ from nasengine.space import SearchSpace, parse_space
 # line here: it is tried with its defaults, and where an argument has none with one of its kind. Only a type that takes
 # other modules, or that such an argument does not suit, is written out; so are those with arguments worth trying.
 MAP, VECTOR, ROOT = "map", "vector", "root"
+BLOCK = "{type: transformer_block, width: 6, heads: 3, head_dim: 2, mlp_width: 9}"
+TOKENS = (
+    "{{type: vit_resnas, patch: 2, stem_width: 4, stem_stride: 1, stages: [{{width: 6, blocks: [{{type: "
+    "transformer_block, width: 6, heads: 2, head_dim: 4, mlp_width: 8}}, {}]}}, {{width: 8, blocks: []}}]}}"
+)
 EXAMPLES: dict[str, tuple[str, str]] = {
     "sequential": (MAP, "{type: sequential, layers: [{type: conv, width: 6}, {optional: {type: identity}}]}"),
     "parallel": (MAP, "{type: parallel, join: concat, branches: [{type: conv, width: 6}, {type: max_pool}]}"),
@@ -37,9 +42,8 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "linear_head": (VECTOR, "{type: linear_head, hidden: 6, dropout: 0.1}"),
     "residual_network": (ROOT, "{type: residual_network, stem_width: 8, widths: [8, 12], downsample_at: [2]}"),
     "nas_bench_201_network": (ROOT, "{type: nas_bench_201_network, width: 4, cells_per_stage: 1, cell: {type: conv}}"),
-    "vit_resnas": (ROOT, ("{type: vit_resnas, patch: 2, stem_width: 4, stem_stride: 1, stages: "
-        "[{width: 6, head_width: 4, blocks: [{heads: 2, mlp_width: 8}, {optional: {heads: 1, mlp_width: 4}}]}, "
-        "{width: 8, head_width: 6, blocks: [{heads: 1, mlp_width: 12}]}]}")),
+    "vit_resnas": (ROOT, TOKENS.format(f"{{optional: {BLOCK}}}")),
+    "transformer_block": (ROOT, TOKENS.format(BLOCK)),
 }  # fmt: skip
 
 SPACE = """

@@ -6,16 +6,20 @@ from torch import nn
 
 from nasengine.networks.blocks.drop_path import DropPath
 from nasengine.networks.blocks.spatial_reduction import SpatialReduction
-from nasengine.networks.blocks.transformer import Attention
+from nasengine.networks.blocks.transformer import Attention, TransformerBlock
 from nasengine.networks.vit_resnas import VitResNas
 
-BLOCK = {"heads": 2, "mlp_width": 8}
+HERE, EMPTY = True, False
 
 
-def small(blocks=(BLOCK, BLOCK), **settings) -> VitResNas:
+def block(width: int = 6) -> TransformerBlock:
+    return TransformerBlock(width, heads=2, head_dim=4, mlp_width=8)
+
+
+def small(slots=(HERE, HERE), **settings) -> VitResNas:
     stages = [
-        {"width": 6, "head_width": 4, "blocks": list(blocks)},
-        {"width": 8, "head_width": 6, "blocks": [{"heads": 1, "mlp_width": 12}]},
+        {"width": 6, "blocks": [block() if slot is HERE else None for slot in slots]},
+        {"width": 8, "blocks": [block(8)]},
     ]
     return VitResNas(3, 5, input_size=8, stages=stages, patch=2, stem_width=4, stem_stride=1, **settings)
 
@@ -66,7 +70,7 @@ def test_rates_of_drop_path_rise_over_slots_with_and_without_blocks():
     def rates(network):
         return {name: module.rate for name, module in network.named_modules() if isinstance(module, DropPath)}
 
-    full, part = rates(small(drop_path=0.3)), rates(small((BLOCK, None), drop_path=0.3))
+    full, part = rates(small(drop_path=0.3)), rates(small((HERE, EMPTY), drop_path=0.3))
     assert full == {
         "stages.0.0.drop_path": 0.0, "stages.0.1.drop_path": pytest.approx(0.15), "stages.1.0.drop_path": 0.3,
     }  # fmt: skip
@@ -74,7 +78,7 @@ def test_rates_of_drop_path_rise_over_slots_with_and_without_blocks():
 
 
 def test_a_slot_without_a_block_hands_on_and_keeps_the_names_of_the_others():
-    full, part = small((BLOCK, BLOCK, BLOCK)), small((BLOCK, None, BLOCK))
+    full, part = small((HERE, HERE, HERE)), small((HERE, EMPTY, HERE))
     names = {name for name in full.state_dict() if not name.startswith("stages.0.1.")}
     assert set(part.state_dict()) == names
     full.stages[0][1] = nn.Identity()
@@ -94,8 +98,9 @@ def test_the_patch_head_scores_the_last_patches_in_training_alone():
 
 def test_initial_weights_are_those_of_the_released_code():
     torch.manual_seed(0)
-    stage = {"width": 64, "head_width": 32, "blocks": [{"heads": 2, "mlp_width": 128}]}
-    network = VitResNas(3, 10, input_size=28, stages=[stage, stage], patch=14)
+    blocks = [TransformerBlock(64, heads=2, head_dim=32, mlp_width=128) for _ in range(2)]
+    stages = [{"width": 64, "blocks": [block]} for block in blocks]
+    network = VitResNas(3, 10, input_size=28, stages=stages, patch=14)
     for parameter in (network.class_token, network.position, network.reductions[1].position):
         assert parameter.std().item() == pytest.approx(0.02, rel=0.3)
     for name, module in network.named_modules():
@@ -105,20 +110,20 @@ def test_initial_weights_are_those_of_the_released_code():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("stage", "message"),
     [
-        ({"blocks": [{"heads": 2}]}, r"stages.0.blocks.0 must be a mapping with heads, mlp_width, got \{'heads': 2\}"),
-        ({"blocks": [{"heads": "two", "mlp_width": 8}]}, "stages.0.blocks.0.heads must be a whole number from 1, got"),
-        ({"blocks": [{"heads": True, "mlp_width": 8}]}, "stages.0.blocks.0.heads must be a whole number"),
+        ({"width": 6}, r"stages.0 must be a mapping with width, blocks, got \{'width': 6\}"),
+        ({"width": "six", "blocks": []}, "stages.0.width must be a whole number from 1, got 'six'"),
+        ({"width": 6, "blocks": [{"heads": 2}]}, "stages.0.blocks must be blocks, or None where there is none"),
     ],
 )
-def test_a_block_that_is_none_is_refused_by_its_place(settings, message):
+def test_a_stage_that_is_none_is_refused_by_its_place(stage, message):
     with pytest.raises(ValueError, match=message):
-        small(**settings)
+        VitResNas(3, 5, input_size=28, stages=[stage])
 
 
 def test_images_that_the_patches_do_not_divide_and_narrowing_stages_are_refused():
-    stages = [{"width": width, "head_width": 4, "blocks": []} for width in (8, 6)]
+    stages = [{"width": width, "blocks": []} for width in (8, 6)]
     with pytest.raises(ValueError, match="whose side is a multiple of 28, got 32"):
         VitResNas(3, 5, input_size=32, stages=stages)
     with pytest.raises(ValueError, match="got 8 before 6"):

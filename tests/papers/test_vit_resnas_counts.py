@@ -82,16 +82,18 @@ BREAKDOWN = {
 
 def network(name: str, size: int = 224, **settings: Any) -> VitResNas:
     head_widths, stages = NETWORKS[name]
-    written = [
-        {
-            "width": width,
-            "head_width": head_width,
-            "blocks": [{"heads": h, "mlp_width": f} for h, f in zip(heads, mlps, strict=True)],
-        }
-        for head_width, (width, heads, mlps) in zip(head_widths, stages, strict=True)
-    ]
     with torch.device("meta"):
-        return VitResNas(3, 1000, input_size=size, stages=written, **settings)
+        built = [
+            {
+                "width": width,
+                "blocks": [
+                    TransformerBlock(width, heads=h, head_dim=head_width, mlp_width=f)
+                    for h, f in zip(heads, mlps, strict=True)
+                ],
+            }
+            for head_width, (width, heads, mlps) in zip(head_widths, stages, strict=True)
+        ]
+        return VitResNas(3, 1000, input_size=size, stages=built, **settings)
 
 
 def image(size: int = 224) -> torch.Tensor:

@@ -73,16 +73,15 @@ class TransformerBlock(nn.Module):
         heads: h.
         head_dim: d.
         mlp_width: F.
-        drop_path: rate at which each of the two branches is left out in training.
     """
 
-    def __init__(self, width: int, *, heads: int, head_dim: int, mlp_width: int, drop_path: float = 0.0) -> None:
+    def __init__(self, width: int, *, heads: int, head_dim: int, mlp_width: int) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.attention = Attention(width, heads=heads, head_dim=head_dim)
         self.mlp_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.mlp = Perceptron(width, hidden=mlp_width)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = DropPath()  # of each of the two branches; the network sets its rate by where the block stands
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, D) to the same shape."""
