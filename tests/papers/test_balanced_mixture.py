@@ -297,6 +297,13 @@ def test_a_state_of_another_number_of_models_is_refused() -> None:
         BalancedMixture(domain=DOMAIN, models=2).restore(BalancedMixture(domain=DOMAIN, models=4).state())
 
 
+@pytest.mark.parametrize("value", [27.3, -0.1, math.nan])
+def test_a_measurement_that_is_no_share_is_refused(value: float) -> None:
+    sampler = BalancedMixture(domain=DOMAIN, models=2)
+    with pytest.raises(InputError, match="expected a task whose first metric is a share"):
+        sampler.observe(moment(), [Pass((sampler.configurations[0],))], [[value]])
+
+
 def test_settings_that_make_no_sense_are_refused_all_at_once() -> None:
     with pytest.raises(InputError) as caught:
         BalancedMixture(domain=DOMAIN, models=0, temperature=[1], momentum=1.0, tolerance=0.0, smoothing=-1.0)

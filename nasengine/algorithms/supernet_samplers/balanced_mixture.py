@@ -127,6 +127,10 @@ class BalancedMixture(SupernetSampler):
     def observe(self, moment: Moment, passes: Sequence[Pass], measured: Sequence[Sequence[float]]) -> None:
         for drawn, values in zip(passes, measured, strict=True):
             for architecture, value in zip(drawn.architectures, values, strict=True):
+                if not 0 <= value <= 1:
+                    found = f"balanced_mixture was told the measurement {value:g}"
+                    expected = "expected a task whose first metric is a share from 0 to 1, as accuracy is"
+                    raise InputError(Problem(found, expected=expected))
                 pair = self._index[architecture], drawn.model
                 self._scores[pair] = self.momentum * self._scores[pair] + (1 - self.momentum) * value
                 self._visits[pair] += 1
@@ -145,7 +149,6 @@ class BalancedMixture(SupernetSampler):
 
     def state(self) -> dict[str, Any]:
         return {
-            "configurations": len(self.configurations),
             "scores": self._scores.tolist(),
             "visits": self._visits.tolist(),
             "inverse_temperature": self._inverse_temperature,
