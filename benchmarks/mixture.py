@@ -66,6 +66,7 @@ SPACES = {  # the authors' settings: methods differ between the two networks
         "momentum": 0.95,
     },
 }
+NO_SETTINGS = ("models", "seeds", "data_dir", "out", "resume", "work", "truth", "limit", "jobs", "steps")
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="folder of the checkpoints; default: a temporary one")
     parser.add_argument("--truth", type=Path, help="JSON: architecture's canonical JSON -> accuracy")
     parser.add_argument("--statistics", default="batch", choices=["batch"], help="of norms: those of the batch")
+    parser.add_argument("--norms", default="shared", choices=["shared", "own"], help="own: of every architecture")
     parser.add_argument("--affine", action="store_true", help="norms with a scale and a shift")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--rate", type=float)
@@ -247,6 +249,7 @@ def begin(
         schedule={"type": "cosine", "last": arguments.last},
         label_smoothing=arguments.smoothing,
         ema=arguments.ema,
+        norms=arguments.norms,
         precision=arguments.precision,
         cuda_graph=not arguments.eager,
     )
@@ -314,23 +317,11 @@ def finish(done: Running, arguments: argparse.Namespace, space: SearchSpace) -> 
     compared = compare(by, macs, truth)
     graphs = training.graphs
     seconds = sum(line["seconds"] for line in training.history)
-    shown = (
-        "space",
-        "per_model_epochs",
-        "total_epochs",
-        "batch",
-        "rate",
-        "decay",
-        "temperature",
-        "momentum",
-        "assignment",
-    )
-    shown += ("fine_tune_rate",)
-    shown += ("affine", "smoothing", "ema", "nesterov", "augmentation", "precision", "side_by_side", "gpus", "images")
+    settings = {key: value for key, value in vars(arguments).items() if key not in NO_SETTINGS}
     return {
         "models": job.models,
         "seed": job.seed,
-        "settings": {key: getattr(arguments, key) for key in shown},
+        "settings": settings,
         "epochs": training.epoch,
         "steps": training.done,
         "seconds": {"training": round(seconds, 2), "scoring": round(scoring, 2), "tuning": tuned_seconds},

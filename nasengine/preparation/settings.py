@@ -23,11 +23,14 @@ from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
 from nasengine.supernet.artifact import ABOUT, FORMAT, TABLE, WEIGHTS
 from nasengine.supernet.extent import Extent, survey
+from nasengine.supernet.own_norms import SupernetWithOwnNorms, check_own_norms
 from nasengine.supernet.supernet import Supernet
 from nasengine.training import save_tensors
 from nasengine.training.device import deterministic_kernels
 from nasengine.training.settings import Length, TrainingSettings, training_settings
 from nasengine.training.smoothing import smoothed
+
+NOT_TRAINING = ("sampler", "several", "norms")  # settings that a training of one network has not
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class SharedWeights:
         cuda_graph: on a GPU, replay steps that come again as CUDA graphs.
         several: how the architectures of one pass run: masks (all together), views (one after another), or auto, masks
             on a GPU, where they are compiled. Norms' running averages are not kept by masks.
+        norms: shared as all weights, or own: a scale, a shift and running averages for every architecture of a space
+            of at most 1,000.
 
     Raises:
         InputError: every wrong value.
@@ -61,16 +66,19 @@ class SharedWeights:
     precision: str = "auto"
     cuda_graph: bool = True
     several: Literal["auto", "masks", "views"] = "auto"
+    norms: Literal["shared", "own"] = "shared"
 
     def __post_init__(self) -> None:
         self.training(batch=1, augmentation=None)
         look_up(SAMPLERS, self._sampler()[0], "sampler")
         if self.several not in ("auto", "masks", "views"):
             raise InputError(Problem(f"several is {self.several!r}", expected="expected auto, masks or views"))
+        if self.norms not in ("shared", "own"):
+            raise InputError(Problem(f"norms is {self.norms!r}", expected="expected shared or own"))
 
     def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
         """All training settings, batch and augmentation from the strategy's `data` included."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("sampler", "several")}
+        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_TRAINING}
         shown = "none" if augmentation is None else augmentation
         return training_settings({**mine, "batch": batch, "augmentation": shown})
 
@@ -78,6 +86,8 @@ class SharedWeights:
         """See `PreparationSettings.check`."""
         Length.of(budget, images=1, batch=1, drop_last=True)
         self._make_sampler(space, survey(space, network))
+        if self.norms == "own":
+            check_own_norms(space)
 
     def prepare(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> str:
         """See `PreparationSettings.prepare`; leaves what `supernet/artifact.py` reads."""
@@ -100,9 +110,10 @@ class SharedWeights:
         settings = self.training(batch=inputs.batch, augmentation=inputs.augmentation)
         sampler = self._make_sampler(inputs.space, survey(inputs.space, inputs.network))
         models = sampler.models
-        supernet = Supernet(inputs.space, models=models, network=inputs.network, seed=inputs.seed, device=inputs.device)
+        kind = SupernetWithOwnNorms if self.norms == "own" else Supernet
+        supernet = kind(inputs.space, models=models, network=inputs.network, seed=inputs.seed, device=inputs.device)
         on_gpu = inputs.device.type == "cuda"
-        masked = self.several == "masks" or (self.several == "auto" and on_gpu)
+        masked = self.norms == "shared" and (self.several == "masks" or (self.several == "auto" and on_gpu))
         if on_gpu and masked:
             supernet.compile()
         if on_gpu:
@@ -135,6 +146,7 @@ class SharedWeights:
             "space_hash": inputs.space.hash,
             "network": dict(inputs.network),
             "models": supernet.models,
+            "norms": self.norms,
             "metric": training.passes.metric,
             "sampler": {"type": name, **arguments},
             "epochs": training.epoch,

@@ -23,6 +23,7 @@ from safetensors.torch import load, load_file
 from nasengine.errors import InputError, Problem, RunError
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
+from nasengine.supernet.own_norms import SupernetWithOwnNorms
 from nasengine.supernet.supernet import Supernet
 
 WEIGHTS, ABOUT, TABLE, HISTORY = "weights.safetensors", "supernet.json", "table.json", "history.jsonl"
@@ -139,7 +140,8 @@ class SupernetArtifact:
             RunError: they cannot be read.
         """
         self.check(space)
-        supernet = Supernet(space, models=self.models, network=self.network, device=device)
+        kind = SupernetWithOwnNorms if self.about.get("norms") == "own" else Supernet
+        supernet = kind(space, models=self.models, network=self.network, device=device)
         supernet.load_state(self.state())
         return supernet
 
