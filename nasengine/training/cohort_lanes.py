@@ -9,6 +9,7 @@ however many members it has.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -43,7 +44,7 @@ def warm_up(members: Sequence[CohortStep], epoch: int) -> int:
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         for group in by_order(members):
-            batches = [batch for batch, _ in zip(group[0].course.batches(epoch), range(count), strict=False)]
+            batches = list(itertools.islice(group[0].course.batches(epoch), count))
             for member in group:
                 member.begin_epoch(epoch)
                 member.warm_up(batches, member.course.rates(epoch)[:count])

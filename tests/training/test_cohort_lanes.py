@@ -1,0 +1,141 @@
+"""The schedule of a cohort on a GPU, played on this processor: streams do nothing, a graph is the step it would hold.
+
+That shows which member takes which step on which batch at which rate. What the kernels do is for `test_cohort_gpu`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import torch
+
+from nasengine.errors import TrialError
+from nasengine.training import Member, cohort, cohort_lanes, train, train_cohort, training_settings
+from nasengine.training.cohort_step import CohortStep
+from nasengine.training.course import Course
+from tests.training.networks import TASK, same, small_network, synthetic_part, weights
+
+BASE = {"batch": 32, "augmentation": {"type": "crop_flip", "pad": 1}, "optimizer": {"type": "sgd", "rate": 0.05}}
+RICH = {"ema": 0.9, "clip_norm": 1.0, "optimizer": {"type": "adamw", "rate": 0.01}, "label_smoothing": 0.1}
+PART = synthetic_part(352)
+BUDGET = {"epochs": 3.5}  # of 11 steps
+
+
+class Stream:
+    def wait_stream(self, other: object) -> None:
+        """Nothing runs ahead here."""
+
+
+class Graph:
+    """A step that is taken when it is replayed."""
+
+    def __init__(self, member: CohortStep, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self.member, self.images, self.labels = member, images, labels
+
+    def replay(self) -> None:
+        self.member.optimizer.zero_grad(set_to_none=True)
+        with self.member.draws:
+            self.member.passes(self.images, self.labels)
+
+
+@pytest.fixture
+def captures(monkeypatch) -> list[CohortStep]:
+    captured: list[CohortStep] = []
+
+    def capture(member: CohortStep, images: torch.Tensor, labels: torch.Tensor, *unused: object) -> None:
+        captured.append(member)
+        member.graph = Graph(member, images, labels)
+
+    def activation_bytes(device: object) -> int:
+        return 10 + len(captured)
+
+    played = {
+        "current_stream": lambda device: Stream(),
+        "stream": lambda stream: contextlib.nullcontext(),
+        "synchronize": lambda device: None,
+        "empty_cache": lambda: None,
+        "mem_get_info": lambda device: (10**9, 10**9),
+        "graph_pool_handle": lambda: (0, 0),
+        "memory_allocated": lambda device: 0,
+        "max_memory_allocated": activation_bytes,
+        "reset_peak_memory_stats": lambda device: None,
+    }
+    for name, play in played.items():
+        monkeypatch.setattr(torch.cuda, name, play)
+    monkeypatch.setattr(cohort_lanes, "new_stream", lambda device: Stream())
+    monkeypatch.setattr(CohortStep, "waits_for_device", lambda self, images: False)
+    monkeypatch.setattr(CohortStep, "capture", capture)
+    return captured
+
+
+def together(monkeypatch, members: list[Member], settings, **more):
+    with monkeypatch.context() as patch:
+        patch.setattr(Course, "graph_pays", property(lambda self: True))
+        return train_cohort(members, PART, TASK, settings=settings, budget=BUDGET, **more)
+
+
+def members(order: int | None) -> list[Member]:
+    return [Member(small_network(seed, dropout=0.2), seed, order) for seed in range(5)]
+
+
+def alone(member: Member, settings):
+    return train(
+        member.network, PART, TASK, settings=settings, budget=BUDGET, seed=member.seed, order=member.order
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "order"), [({}, None), (RICH, 3)], ids=["own order", "shared order, rich"])
+def test_every_member_takes_its_own_steps_in_their_order(monkeypatch, captures, more, order):
+    settings, cohort_members = training_settings({**BASE, **more}), members(order)
+    reports = together(monkeypatch, cohort_members, settings, streams=2)
+    assert len(captures) == 5
+    for member, report in zip(cohort_members, reports, strict=True):
+        single = members(order)[member.seed]
+        assert report.curve == alone(single, settings).curve
+        assert same(weights(member.network), weights(single.network))
+        assert next(member.network.parameters()).grad is None
+
+
+def test_members_spread_over_lanes_by_what_they_move(monkeypatch, captures):
+    lanes = []
+    honest = cohort_lanes.make_lanes
+
+    def noted(*arguments):
+        lanes.extend(honest(*arguments))
+        return lanes
+
+    monkeypatch.setattr(cohort, "make_lanes", noted)
+    together(monkeypatch, members(None), training_settings(BASE), streams=3)
+    assert sorted(len(lane.members) for lane in lanes) == [1, 2, 2]
+    lanes.clear()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (48, 10**9))  # room for two at a time
+    together(monkeypatch, members(None), training_settings(BASE), streams=3)
+    assert sorted(len(lane.members) for lane in lanes) == [2, 3]
+
+
+def test_a_member_that_diverges_leaves_its_lane(monkeypatch, captures):
+    settings, cohort_members = training_settings(BASE), members(3)
+    with torch.no_grad():
+        cohort_members[2].network[-1].weight.fill_(torch.nan)
+    reports = together(monkeypatch, cohort_members, settings, streams=5)
+    assert isinstance(reports[2], TrialError)
+    single = members(3)[4]
+    alone(single, settings)
+    assert same(weights(cohort_members[4].network), weights(single.network))
+
+
+def test_blocks_are_compiled_after_the_first_epoch_if_that_pays(monkeypatch, captures):
+    told: list[tuple[int, float]] = []
+    compiled: list[int] = []
+    monkeypatch.setattr(cohort, "compiling_pays", lambda kinds, seconds: (told.append((kinds, seconds)), True)[1])
+    monkeypatch.setattr(cohort._GraphedCohort, "compile", lambda self: compiled.append(len(self.going)))
+    together(monkeypatch, members(3), training_settings(BASE), streams=2)
+    assert len(told) == 1
+    assert told[0][1] > 0
+    assert compiled == [5]
+    assert len(captures) == 10  # once more, after the compiling
+    compiled.clear()
+    together(monkeypatch, members(3), training_settings({**BASE, "compiled": "no"}), streams=2)
+    together(monkeypatch, members(3), training_settings({**BASE, "compiled": "yes"}), streams=2, deterministic=True)
+    assert compiled == []
