@@ -92,7 +92,7 @@ class SupernetEvaluator:
     Views rather than masks: a masked pass runs the largest network on every image of every architecture. It pays while
     training, where one batch is for several architectures; here each sees all images in batches large enough that the
     number of passes costs nothing, and a view does the work of its own architecture only. On a CPU a masked pass of 2
-    to 8 architectures of `mobile_cnn_cifar` took 2.3 to 5.2 times as long as their views (`benchmarks/supernet_scores.py`).
+    to 8 architectures of `mobile_cnn_cifar` took 2.3 to 5.2 times as long as views (`benchmarks/supernet_scores.py`).
 
     Args:
         inputs: space, images, device.
