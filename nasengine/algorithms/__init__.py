@@ -4,6 +4,7 @@ Adding one: its file, one line in the table, and the contract tests take it up.
 """
 
 from nasengine.algorithms.algorithm import Algorithm
+from nasengine.algorithms.derived import Derived
 from nasengine.algorithms.exhaustive import Exhaustive
 from nasengine.algorithms.local_search import LocalSearch
 from nasengine.algorithms.nsga2 import NSGA2
@@ -21,6 +22,16 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "gp": GaussianProcess,
     "nsga2": NSGA2,
     "local_search": LocalSearch,
+    "derived": Derived,
 }
 
-__all__ = ["ALGORITHMS", "NSGA2", "Algorithm", "Exhaustive", "LocalSearch", "RandomSearch", "RegularizedEvolution"]
+__all__ = [
+    "ALGORITHMS",
+    "NSGA2",
+    "Algorithm",
+    "Derived",
+    "Exhaustive",
+    "LocalSearch",
+    "RandomSearch",
+    "RegularizedEvolution",
+]

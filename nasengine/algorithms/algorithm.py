@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,7 +27,14 @@ class Algorithm(ABC):
     brings a resumed run to where it was. The draws of trial k come from `self.generator(k)` only.
 
     It is told every trial, also failed and infeasible ones, of which nothing is measured for certain.
+
+    What its class says of it:
+        needs_evaluator: candidates are measured; without need a search phase may leave its evaluator out.
+        reads_probabilities: it has an argument `probabilities` and is handed those that a prepare phase has learned.
     """
+
+    needs_evaluator: ClassVar[bool] = True
+    reads_probabilities: ClassVar[bool] = False
 
     def __init__(self, domain: Domain, objectives: Sequence[Objective], *, seed: int = 0) -> None:
         self.domain = domain

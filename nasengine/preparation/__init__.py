@@ -13,10 +13,12 @@ from nasengine.preparation.preparation import (
     PreparationInputs,
     PreparationSettings,
 )
+from nasengine.preparation.relaxed import Relaxed
+from nasengine.preparation.relaxed_training import RelaxedTraining
 from nasengine.preparation.settings import SharedWeights
 from nasengine.preparation.shared_weights import SharedWeightsTraining, train_shared_weights
 
-PREPARATIONS: dict[str, Callable[..., PreparationSettings]] = {"shared_weights": SharedWeights}
+PREPARATIONS: dict[str, Callable[..., PreparationSettings]] = {"shared_weights": SharedWeights, "relaxed": Relaxed}
 
 __all__ = [
     "PREPARATIONS",
@@ -24,6 +26,8 @@ __all__ = [
     "PreparationEpoch",
     "PreparationInputs",
     "PreparationSettings",
+    "Relaxed",
+    "RelaxedTraining",
     "SharedWeights",
     "SharedWeightsTraining",
     "train_shared_weights",

@@ -15,12 +15,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
 
-from nasengine.algorithms.supernet_samplers import SupernetSampler
 from nasengine.errors import RunError
 from nasengine.records import canonical_json
 from nasengine.runs.files import write_atomically
@@ -38,6 +37,16 @@ from nasengine.training.weight_average import TensorAverage
 
 FORMAT = 1
 FOLDER = "checkpoints"
+
+
+class Stateful(Protocol):
+    """What decides which architectures are trained: a sampler, or probabilities that are learned."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything it has learned, as plain values."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ class PreparationCheckpoints:
         supernet: Supernet,
         optimizers: Sequence[torch.optim.Optimizer],
         averages: Sequence[TensorAverage],
-        sampler: SupernetSampler,
+        sampler: Stateful,
         history: Sequence[Mapping[str, Any]],
     ) -> None:
         """Write the state after an epoch, whose line is the last of the history; keep the last two."""
@@ -102,7 +111,7 @@ class PreparationCheckpoints:
         supernet: Supernet,
         optimizers: Sequence[torch.optim.Optimizer],
         averages: Sequence[TensorAverage],
-        sampler: SupernetSampler,
+        sampler: Stateful,
     ) -> tuple[int, list[dict[str, Any]]]:
         """Put the latest checkpoint into place: epochs done and the history until then; (0, []) without one.
 

@@ -18,6 +18,7 @@ from nasengine.build.network import refuse_what_has_no_network
 from nasengine.costs import COSTS, check_constraints, check_known
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
+from nasengine.search.deriving import check_deriving, reads_probabilities
 from nasengine.search.inheriting import check_inheriting, reads_weights
 from nasengine.search.language.settings import Phase, PreparePhase, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.language.values import check_algorithm, check_scheduler, check_training
@@ -127,6 +128,8 @@ def _check_components(space: SearchSpace, strategy: Strategy, phase: SearchPhase
 
 
 def _check_objectives(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
+    if phase.evaluator is None:  # nothing is measured; objectives say what other phases are about
+        return
     try:
         metrics = metrics_of(space, phase)
     except InputError as error:
@@ -159,7 +162,7 @@ def _check_objectives(space: SearchSpace, strategy: Strategy, phase: SearchPhase
 
 
 def _check_end(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
-    if phase.budget is None and space.size() > ENUMERABLE:
+    if phase.budget is None and space.size() > ENUMERABLE and not reads_probabilities(phase):
         yield strategy.problem(
             f"phases.{phase.name}",
             f"the phase {phase.name!r} has no budget, and {space.name} has {float(space.size()):.3g} architectures",
@@ -172,10 +175,9 @@ def _check_phases(space: SearchSpace, strategy: Strategy) -> Iterator[Problem]:
         yield from _check_network(space, strategy, phase)
         yield from _check_origins(strategy, phase)
         if isinstance(phase, SearchPhase):
-            reads = f"the algorithm {phase.algorithm.type!r} reads no artifact"
-            if phase.require:
-                yield strategy.problem(f"phases.{phase.name}.require", f"{reads}, so there is nothing to require")
-            if phase.origins and not reads_weights(phase):
+            yield from check_deriving(space, strategy, phase)
+            if phase.origins and not reads_weights(phase) and not reads_probabilities(phase):
+                reads = f"the algorithm {phase.algorithm.type!r} reads no artifact"
                 yield strategy.problem(f"phases.{phase.name}.from", f"{reads}, so `from` would change nothing")
 
 

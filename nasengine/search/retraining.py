@@ -142,7 +142,12 @@ def chosen(run: Path, settings: RunSettings, phase: RetrainPhase, journal: Journ
     if not ranking:
         raise RunError(f"the phase {phase.name!r} has nothing to train: no trial of {origin!r} completed")
     return [
-        Chosen(f"trial-{line['trial']}", Architecture(line["architecture"]), line["rank"], line["trial"])
+        Chosen(
+            "derived" if line["trial"] is None else f"trial-{line['trial']}",
+            Architecture(line["architecture"]),
+            line["rank"],
+            line["trial"],
+        )
         for line in ranking[: phase.best]
     ]
 

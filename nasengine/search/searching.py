@@ -24,6 +24,7 @@ from nasengine.records import Architecture, Trial, canonical_json
 from nasengine.registry import look_up
 from nasengine.runs import Journal, write_atomically
 from nasengine.search.board import Board
+from nasengine.search.deriving import derive, probabilities_for
 from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, SearchProgress
 from nasengine.search.figures import number, plural
 from nasengine.search.inheriting import artifact_folder
@@ -63,8 +64,13 @@ def search(run: Path, settings: RunSettings, phase: SearchPhase, journal: Journa
     strategy = settings.strategy
     constraints = all_constraints(settings.space, strategy)
     domain = make_domain(settings.space, phase, constraints)
-    algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed, constraints)
-    assert phase.evaluator is not None, "only algorithms that are not built yet do without"
+    probabilities = probabilities_for(run, settings.space, strategy, phase)
+    algorithm = make_algorithm(phase, domain, strategy.objectives, settings.seed, constraints, probabilities)
+    if phase.evaluator is None:
+        assert probabilities is not None, "an algorithm that needs no evaluator reads its answer off them"
+        price = make_price(settings.space, phase, strategy.objectives, constraints)
+        derive(run, phase, algorithm, probabilities, price, RANKING, on_event)
+        return
     plan = evaluation_plan(settings, phase, phase.evaluator.component.plain())
     artifact = artifact_folder(run, strategy, phase)
     if artifact is not None:
@@ -154,7 +160,7 @@ def make_price(
     names = list(dict.fromkeys((*counted_objectives(objectives, metrics), *bounded)))
     evaluator = settings_of_evaluator(phase)
     budget = None if phase.evaluator is None else phase.evaluator.budget
-    runs = evaluator is not None and evaluator.needs_network and (budget is not None or evaluator.needs_supernet)
+    runs = evaluator is None or (evaluator.needs_network and (budget is not None or evaluator.needs_supernet))
     if not names and not runs:
         return None
     pricer = pricer_of(space, canonical_json(dict(phase.network)))

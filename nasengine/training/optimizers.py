@@ -1,6 +1,7 @@
 """Optimizers: settings that, given a network, build the torch optimizer.
 
 Sources: [SGD]   Sutskever et al., "On the importance of initialization and momentum", ICML 2013 (Nesterov's form)
+         [Adam]  Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, arXiv:1412.6980
          [AdamW] Loshchilov, Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv:1711.05101
 """
 
@@ -79,13 +80,7 @@ class AdamW:
     decay_on: DecayOn = "weights"
 
     def __post_init__(self) -> None:
-        if len(self.betas) != 2:
-            raise InputError(Problem(f"betas of optimizer 'adamw' is {self.betas!r}", expected="expected two shares"))
-        _check(
-            "adamw",
-            {"rate": self.rate, "weight_decay": self.weight_decay, "epsilon": self.epsilon},
-            {"betas.0": self.betas[0], "betas.1": self.betas[1]},
-        )
+        _check_adam("adamw", self.rate, self.betas, self.epsilon, self.weight_decay)
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of all parameters that want gradients."""
@@ -94,7 +89,35 @@ class AdamW:
         return torch.optim.AdamW(groups, lr=self.rate, betas=(first, second), eps=self.epsilon, fused=_fused(network))
 
 
-OPTIMIZERS: dict[str, Callable[..., OptimizerSettings]] = {"sgd": SGD, "adamw": AdamW}
+@dataclass(frozen=True, slots=True)
+class Adam:
+    """Adam [Adam]: steps of even size in every direction; decay is added to the gradient.
+
+    Args:
+        rate: learning rate.
+        betas: decay of the first and of the second moment.
+        epsilon: added to the root of the second moment.
+        weight_decay: added to the gradient (an L2 penalty of half of it).
+        decay_on: all parameters, or weights only: no norm, no bias (no parameter of a single axis).
+    """
+
+    rate: float = 0.001
+    betas: tuple[float, ...] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    decay_on: DecayOn = "all"
+
+    def __post_init__(self) -> None:
+        _check_adam("adam", self.rate, self.betas, self.epsilon, self.weight_decay)
+
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer of all parameters that want gradients."""
+        groups = parameter_groups(network, self.weight_decay, self.decay_on)
+        first, second = self.betas
+        return torch.optim.Adam(groups, lr=self.rate, betas=(first, second), eps=self.epsilon, fused=_fused(network))
+
+
+OPTIMIZERS: dict[str, Callable[..., OptimizerSettings]] = {"sgd": SGD, "adamw": AdamW, "adam": Adam}
 
 
 def with_all_state(optimizer: torch.optim.Optimizer) -> bool:
@@ -103,11 +126,12 @@ def with_all_state(optimizer: torch.optim.Optimizer) -> bool:
     What shares weights needs it: a fused optimiser cannot step parameters of which some have state and others, not
     used so far, have none; and state made while a CUDA graph is captured would be made anew at every replay.
     """
-    if not isinstance(optimizer, (torch.optim.SGD, torch.optim.AdamW)):
+    adam = isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
+    if not adam and not isinstance(optimizer, torch.optim.SGD):
         return False
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            if isinstance(optimizer, torch.optim.AdamW):
+            if adam:
                 step = torch.zeros((), device=parameter.device)
                 first, second = torch.zeros_like(parameter), torch.zeros_like(parameter)
                 optimizer.state[parameter] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
@@ -133,6 +157,16 @@ def parameter_groups(network: nn.Module, weight_decay: float, decay_on: DecayOn)
 def _fused(network: nn.Module) -> bool | None:
     """One kernel for all parameters where torch has one; None lets it choose."""
     return True if all(parameter.device.type in ("cpu", "cuda") for parameter in network.parameters()) else None
+
+
+def _check_adam(name: str, rate: float, betas: tuple[float, ...], epsilon: float, weight_decay: float) -> None:
+    if len(betas) != 2:
+        raise InputError(Problem(f"betas of optimizer {name!r} is {betas!r}", expected="expected two shares"))
+    _check(
+        name,
+        {"rate": rate, "weight_decay": weight_decay, "epsilon": epsilon},
+        {"betas.0": betas[0], "betas.1": betas[1]},
+    )
 
 
 def _check(name: str, not_negative: dict[str, float], below_one: dict[str, float]) -> None:

@@ -4,10 +4,11 @@ import pytest
 import yaml
 
 import nasengine as nas
-from nasengine.search.language.settings import RetrainPhase, SearchPhase
+from nasengine.search.language.settings import PreparePhase, RetrainPhase, SearchPhase
 from nasengine.search.language.strategy import check_strategy, load_strategy
 from nasengine.space import shipped
 from nasengine.space.language.yaml import parse_document, plain
+from tests.preparation.small import pooling_space
 from tests.search.small import small_space
 
 NAMES = sorted(shipped("strategies"))
@@ -35,15 +36,19 @@ def test_it_means_the_same_to_any_yaml_reader(name):
 def test_it_runs_from_end_to_end(name, tmp_path):
     strategy = load_strategy(name)
     phases = [phase for phase in strategy.phases if isinstance(phase, SearchPhase)]
-    searches = [phase.name for phase in phases]
+    prepared = [phase.name for phase in strategy.phases if isinstance(phase, PreparePhase)]
     parts = phases[-1].scheduler is not None  # three trials, of which none is trained to the end
+    derived = phases[-1].algorithm.type == "derived"  # one trial
     retrains = [phase.name for phase in strategy.phases if isinstance(phase, RetrainPhase)]
-    short = [f"{phase}.budget.trials=3" for phase in searches]
-    short += [f"{phase}.evaluator.budget={{steps: {9 if parts else 2}}}" for phase in searches]
-    short += [f"{phase}.budget={{steps: 2}}" for phase in retrains]
+    short = [f"{phase}.budget={{steps: 2}}" for phase in (*prepared, *retrains)]
+    for phase in phases:
+        short.append(f"{phase.name}.budget.trials={1 if derived else 3}")
+        if phase.evaluator.budget is not None:
+            short.append(f"{phase.name}.evaluator.budget={{steps: {9 if parts else 2}}}")
     short += [f"{phase}.seeds=1" for phase in retrains] + ["data.name=synthetic", "data.batch=32"]
-    run = nas.search(small_space(), strategy, run=tmp_path / "run", device="cpu", set=short)
-    assert [trial.status for trial in run.trials] == ["stopped" if parts else "completed"] * 3
+    space = pooling_space() if prepared else small_space()  # the norms of a residual network can be overridden
+    run = nas.search(space, strategy, run=tmp_path / "run", device="cpu", set=short)
+    assert [trial.status for trial in run.trials] == ["stopped" if parts else "completed"] * (1 if derived else 3)
     assert run.best.retrained[-1].completed
     assert run.best.weights.is_file()
     assert "test_accuracy" in run.best.measurements

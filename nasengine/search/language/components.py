@@ -24,7 +24,7 @@ ROLES = ("augmentation", "loss", "optimizer", "sampler", "schedule")  # argument
 
 # What the engine itself hands to a constructor, by kind: these are no settings of a strategy.
 HANDED: Mapping[str, frozenset[str]] = {
-    "algorithm": frozenset({"domain", "objectives", "seed", "constraints"}),
+    "algorithm": frozenset({"domain", "objectives", "seed", "constraints", "probabilities"}),
     "scheduler": frozenset({"source", "budget"}),
     "sampler": frozenset({"domain", "largest", "smallest"}),
 }

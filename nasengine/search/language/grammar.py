@@ -193,7 +193,7 @@ PHASES: Mapping[str, Mapping[str, Form]] = {
         "scheduler": ComponentForm("scheduler", about="how much of its budget a candidate gets, and which go on"),
         "evaluator": EvaluatorForm(),
         "budget": BUDGETS["search"],
-        "require": AnyMapping("conditions on the artifacts of `from`; no run can use it yet"),
+        "require": AnyMapping("of the artifacts of `from`; `probability: 0.99` is the least that a derived option has"),
     },
     "retrain": {
         **_COMMON,

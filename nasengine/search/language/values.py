@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 
 from nasengine.algorithms import Algorithm, RandomSearch
+from nasengine.algorithms.probabilities import Probabilities
 from nasengine.algorithms.schedulers import Scheduler
 from nasengine.errors import InputError, Problem
 from nasengine.evaluators.plan import evaluator_settings
@@ -25,19 +26,22 @@ def make_algorithm(
     objectives: Sequence[Objective],
     seed: int,
     constraints: Sequence[Constraint] = (),
+    probabilities: Probabilities | None = None,
 ) -> Algorithm:
     """The phase's algorithm, without its scheduler.
 
     Args:
         phase: whose algorithm is meant.
         domain, objectives, seed: as every algorithm takes them.
-        constraints: of the search, for algorithms that have an argument of this name.
+        constraints, probabilities: for algorithms that have an argument of this name.
 
     Raises:
         InputError: it refuses its settings.
     """
     constructor = built_tables()["algorithm"][phase.algorithm.type]
-    handed = {"constraints": tuple(constraints)} if "constraints" in inspect.signature(constructor).parameters else {}
+    known = {"constraints": tuple(constraints), "probabilities": probabilities}
+    wanted = inspect.signature(constructor).parameters
+    handed = {name: value for name, value in known.items() if name in wanted}
     made: Algorithm = constructor(domain, objectives, seed=seed, **handed, **phase.algorithm.settings)
     return made
 
