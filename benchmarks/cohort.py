@@ -103,6 +103,7 @@ def together(
         "streams": streams,
         "compiled": compiled,
         "order": "shared" if shared else "own",
+        "cudnn_tries": torch.backends.cudnn.benchmark,
         "images_per_second": round(rate_of(took, members * batch * steps)),
         "step_ms": round(usual / steps * 1e3, 2),
         "setup_s": round(whole - usual * epochs, 1),
@@ -123,10 +124,11 @@ def speeds(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             yield alone(space, part, batch, graph=graph, seconds=min(3.0, arguments.seconds))
     settings = itertools.product(arguments.compiled, arguments.batch, arguments.members, arguments.streams)
     for compiled, batch, members, streams in settings:
-        for order in arguments.order:
+        for order, tried in itertools.product(arguments.order, arguments.cudnn_tries):
             if time.monotonic() > until:
                 print("no time is left for the rest", flush=True)
                 return
+            torch.backends.cudnn.benchmark = tried == "yes"
             yield together(
                 space, part, batch=batch, members=members, streams=streams, compiled=compiled,
                 shared=order == "shared", s=arguments.seconds,
@@ -197,6 +199,7 @@ def shown(row: dict[str, Any]) -> str:
     if row["what"] != "cohort":
         return f"{row['what']:<20}{row['batch']:>6}{'':>22}{row['images_per_second']:>12,}"
     said = f"{row['members']:>3} on {row['streams']:>2} streams"
+    said += " cudnn tries" if row["cudnn_tries"] else ""
     memory = f"{row['memory_gb']:.1f} GB" if row["memory_gb"] is not None else "-"
     return (
         f"{'cohort, ' + row['order']:<20}{row['batch']:>6}{said:>16}{row['compiled']:>6}"
@@ -212,6 +215,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[6])
     parser.add_argument("--compiled", nargs="+", choices=["no", "yes", "auto"], default=["no", "yes"])
     parser.add_argument("--order", nargs="+", choices=["shared", "own"], default=["shared"])
+    parser.add_argument("--cudnn-tries", nargs="+", choices=["no", "yes"], default=["no"], help="cudnn.benchmark")
     parser.add_argument("--seconds", type=float, default=6.0, help="of training for each row, about")
     parser.add_argument("--limit", type=float, default=480.0, help="seconds after which no further row is begun")
     parser.add_argument("--brute-force", action="store_true")
