@@ -37,6 +37,8 @@ from nasengine.training.device import autocast, autocast_dtype
 from nasengine.training.settings import Precision
 
 LARGE_BATCH = 1024  # images at once on a GPU: enough to keep it busy with the smallest networks
+LARGE_PIXELS = 2**23  # of a channel at once, where images are larger than 90x90: bounds the memory that they take
+RESOLUTIONS = 4  # at which the images are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,11 @@ class SupernetEvaluator:
         assert inputs.training, "an evaluator that needs data has images"
         assert inputs.validation, "asked for in InheritedWeights.evaluator"
         self.inputs, self.settings, self.task, self.artifact = inputs, settings, inputs.task, artifact
-        self.large_batch = max(inputs.batch, LARGE_BATCH) if inputs.device.type == "cuda" else inputs.batch
+        self.large_batch = LARGE_BATCH if inputs.device.type == "cuda" else inputs.batch
         self.supernet = artifact.supernet(inputs.space, inputs.device)
         self.supernet.eval()
         self.validation, self.calibration = inputs.validation, self._chosen(inputs.training)
-        self._resized: tuple[tuple[int, int], Part, Part] | None = None
+        self._resized: dict[tuple[int, int], tuple[Part, Part]] = {}
         self._normalize = Normalize(inputs.training.mean, inputs.training.std).to(inputs.device)
         self._dtype = autocast_dtype(settings.precision, inputs.device)
         import_late_parts(inputs.space)
@@ -133,14 +135,14 @@ class SupernetEvaluator:
                 measured = self._by_batch(network, validation)
             else:
                 with self._averages(network, calibration):
-                    measured = self._scores(network, validation, self.large_batch)
+                    measured = self._scores(network, validation, self._at_once(validation))
         check_finite(measured, "validation")
         return Result(job.trial, "completed", measured, details={"model": model})
 
     def _by_batch(self, network: nn.Module, part: Part) -> dict[str, float]:
         """The metrics over whole batches, each normed by its own statistics; on a GPU several batches at once."""
         batch = min(self.inputs.batch, len(part))
-        groups = max(1, self.large_batch // batch)
+        groups = max(1, self._at_once(part) // batch)
         sums = dict.fromkeys(self.metrics, 0.0)
         begin, end = 0, len(part) // batch * batch
         for together in (groups, 1):  # then those that are left over
@@ -152,6 +154,11 @@ class SupernetEvaluator:
                 sums = {name: total + means[name] * many for name, total in sums.items()}
                 begin += many
         return {name: total / end for name, total in sums.items()}
+
+    def _at_once(self, part: Part) -> int:
+        """How many images go through a network together."""
+        height, width = part.images.shape[-2:]
+        return max(self.inputs.batch, min(self.large_batch, LARGE_PIXELS // (height * width)))
 
     def _scores(self, network: nn.Module, part: Part, batch: int) -> dict[str, float]:
         return evaluate(network, part, self.task, batch=batch, precision=self.settings.precision)
@@ -175,9 +182,10 @@ class SupernetEvaluator:
         return training.select(order[: self.settings.images])
 
     def _parts(self, architecture: Architecture) -> tuple[Part, Part]:
-        """Images to score and to recalibrate on at the architecture's resolution; the latest resolution is kept."""
+        """Images to score and to recalibrate on at the architecture's resolution; a few resolutions are kept."""
         size = resolution(self.inputs.space, architecture)
-        if self._resized is None or self._resized[0] != size:
-            self._resized = None
-            self._resized = (size, self.validation.resized(*size), self.calibration.resized(*size))
-        return self._resized[1], self._resized[2]
+        if size not in self._resized:
+            if len(self._resized) == RESOLUTIONS:
+                del self._resized[next(iter(self._resized))]
+            self._resized[size] = self.validation.resized(*size), self.calibration.resized(*size)
+        return self._resized[size]
