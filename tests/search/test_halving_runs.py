@@ -17,7 +17,7 @@ from nasengine.runs import JOURNAL_NAME, canonical_records, read_journal
 from nasengine.search.language.strategy import strategy_from_mapping
 from nasengine.search.language.values import check_values
 from nasengine.search.searching import read_ranking
-from nasengine.training import loop
+from nasengine.training import course
 from tests.search.small import quick_search, quick_strategy
 
 STRATEGY = """
@@ -169,13 +169,13 @@ def test_its_settings_survive_being_written_down() -> None:
 
 def test_epochs_before_a_checkpoint_are_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[int] = []
-    epoch_batches = loop.epoch_batches
+    epoch_batches = course.epoch_batches
 
     def counted(*arguments: Any, epoch: int, **keywords: Any) -> Any:
         trained.append(epoch)
         return epoch_batches(*arguments, epoch=epoch, **keywords)
 
-    monkeypatch.setattr(loop, "epoch_batches", counted)
+    monkeypatch.setattr(course, "epoch_batches", counted)
     halved(tmp_path / "kept")
     history = read_journal(tmp_path / "kept").history("search")
     spent = {record.trial: int(record.budget["epochs"]) for record in history.asked}
