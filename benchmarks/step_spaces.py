@@ -82,26 +82,36 @@ def _small_block(stage: int) -> dict[str, Any]:
 
 
 def mobile_network(name: str, kinds: Collection[str] = ALL) -> SearchSpace:
-    """`mobile_cnn` or `mobile_cnn_cifar` at their largest resolution, all architectures of one plan.
-
-    The first block skips its input where its width happens to be that of the stem, which no mask can express; so its
-    width is closed.
-    """
-    resolved = dict(load_space(name).tree.resolved)
-    layers = list(resolved["network"]["layers"])
-    layers[1] = {**layers[1], "width": 24}
-    resolved["network"] = {**resolved["network"], "layers": layers}
-    return space_from_mapping(opened(resolved, kinds))
+    """`mobile_cnn` or `mobile_cnn_cifar` at their largest resolution, all architectures of one plan."""
+    return space_from_mapping(_of_one_plan(load_space(name).tree.resolved, kinds))
 
 
 def short_mobile_network(kinds: Collection[str] = ALL) -> SearchSpace:
-    """The first half of `mobile_cnn_cifar`: compiles in half the time."""
+    """The first half of `mobile_cnn_cifar`: compiles in half the time.
+
+    Args:
+        kinds: of choices that are open; "last" is the width of the last convolution alone.
+    """
     resolved = dict(load_space("mobile_cnn_cifar").tree.resolved)
     layers = resolved["network"]["layers"]
-    first = {**layers[1], "width": 24}
     resolved["let"] = {name: width for name, width in resolved["let"].items() if name != "width_4"}
-    resolved["network"] = {**resolved["network"], "layers": [layers[0], first, *layers[2:5], *layers[9:]]}
-    return space_from_mapping(opened(resolved, kinds))
+    resolved["network"] = {**resolved["network"], "layers": [*layers[:5], *layers[9:]]}
+    space = _of_one_plan(resolved, kinds)
+    if "last" in kinds:
+        space["network"]["layers"][-3]["width"] = layers[-3]["width"]
+    return space_from_mapping(space)
+
+
+def _of_one_plan(resolved: Mapping[str, Any], kinds: Collection[str]) -> dict[str, Any]:
+    """A mobile network without the choices that no mask can express.
+
+    The first block skips its input where its width happens to be that of the stem, and the head has a hidden layer in
+    some architectures only.
+    """
+    layers = list(resolved["network"]["layers"])
+    layers[1] = {**layers[1], "width": 24}
+    layers[-1] = {**layers[-1], "hidden": max(layers[-1]["hidden"]["choice"])}
+    return opened({**resolved, "network": {**resolved["network"], "layers": layers}}, kinds)
 
 
 def typed_network(open_types: bool) -> SearchSpace:

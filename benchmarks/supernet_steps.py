@@ -12,7 +12,7 @@ all is the largest network of the space as a plain one, compiled, in the same ru
 The groups of causes leave one kind of choice open at a time (`step_spaces`): the largest network stays the same, so a
 ratio says what this kind costs. Choices of width of the tokens make layer norms count and the layers behind them mask;
 those of heads and of mlp_width mask one layer each; "optional" is a gate; any choice at all makes batch norms take
-statistics per architecture, which the row "hidden" (a choice behind the last of them) shows alone.
+statistics per architecture, which the row "last width" (one choice, behind all other layers) shows almost alone.
 
     python benchmarks/supernet_steps.py --out benchmarks/results/supernet_steps.json
     python benchmarks/supernet_steps.py --groups vit --seconds 200 --k 16 2 64      # one group, all its rows
@@ -54,9 +54,9 @@ CAUSES_K = 16
 
 VIT_CAUSES = {"none": (), "width": ("width",), "heads": ("heads",), "mlp_width": ("mlp_width",),
               "optional": ("optional",), "all": ("*",)}  # fmt: skip
-CNN_CAUSES = {"hidden": ("hidden",), "width": ("width",), "expansion": ("expansion",), "repeat": ("repeat",),
+CNN_CAUSES = {"last width": ("last",), "width": ("width",), "expansion": ("expansion",), "repeat": ("repeat",),
               "kernel": ("kernel",), "squeeze_excite": ("squeeze_excite",),
-              "widths and depth": ("width", "expansion", "repeat", "optional", "hidden"), "all": ("*",)}  # fmt: skip
+              "widths and depth": ("width", "expansion", "repeat", "optional"), "all": ("*",)}  # fmt: skip
 
 
 @dataclass
