@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from nasengine.algorithms.probabilities import PROBABILITIES, Probabilities
@@ -23,7 +23,7 @@ from nasengine.supernet.supernet import Supernet
 from nasengine.training import OPTIMIZERS, make_component, save_tensors
 from nasengine.training.augmentation import make_augmentation
 from nasengine.training.device import deterministic_kernels
-from nasengine.training.optimizers import OptimizerSettings
+from nasengine.training.optimizers import Adam, OptimizerSettings
 from nasengine.training.settings import Length, TrainingSettings, training_settings
 from nasengine.training.smoothing import smoothed
 
@@ -37,7 +37,8 @@ class Relaxed:
     Args:
         optimizer: of the weights: `sgd`, or `{type: sgd, rate: 0.1, …}`.
         schedule: `cosine`, or `{type: cosine, last: 0.001, …}`, over the whole training.
-        choice_optimizer: of the logits, softmax of which are the probabilities; its rate stays as it is.
+        choice_optimizer: of the logits, softmax of which are the probabilities; its rate stays as it is. None:
+            `{type: adam, rate: 0.01, weight_decay: 0.001}`.
         warm_up: epochs in the beginning that train the weights only.
         augment_held_out: show the images that the probabilities learn from augmented too.
         label_smoothing: share of the target spread over all classes.
@@ -54,9 +55,7 @@ class Relaxed:
 
     optimizer: str | Mapping[str, Any] = "sgd"
     schedule: str | Mapping[str, Any] = "cosine"
-    choice_optimizer: str | Mapping[str, Any] = field(
-        default_factory=lambda: {"type": "adam", "rate": 0.01, "weight_decay": 0.001}
-    )
+    choice_optimizer: str | Mapping[str, Any] | None = None
     warm_up: int = 0
     augment_held_out: bool = False
     label_smoothing: float = 0.0
@@ -79,6 +78,8 @@ class Relaxed:
 
     def choices(self) -> OptimizerSettings:
         """The optimiser of the logits."""
+        if self.choice_optimizer is None:
+            return Adam(rate=0.01, weight_decay=0.001)
         return make_component(OPTIMIZERS, self.choice_optimizer, kind="choice_optimizer")
 
     def check(self, space: SearchSpace, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:

@@ -211,16 +211,14 @@ class _Relaxing:
                 Problem(f"{found}networks would be mixed", expected="expected choices that change modules of their own")
             )
         architecture = _decode(supernet, wishes)
-        private = supernet.builder.network(architecture)
-        store = supernet._store(self.model)
-        cuts = supernet.parts.cuts(private.held, supernet._inputs(architecture, private.held))
-        for layer in layers(private.network):
-            own = [(held, cut) for held, cut in zip(private.held, cuts, strict=True) if held.layer == layer.key]
+        network, parts = supernet.private(architecture)
+        store = dict(supernet.store(self.model))
+        for layer in layers(network):
+            own = [(held, cut) for held, cut in parts if held.layer == layer.key]
             if own:
-                part = Private(layer.module, tuple(held for held, _ in own))
-                View(part, store, [cut for _, cut in own])
+                View(Private(layer.module, tuple(held for held, _ in own)), store, [cut for _, cut in own])
         images = example_input(supernet.space, architecture, 2, "cpu").to(supernet.device, supernet.dtype)
-        return _Built(private.network, _shapes(private.network.eval(), images))
+        return _Built(network, _shapes(network.eval(), images))
 
 
 def _shapes(network: nn.Module, images: Tensor) -> dict[Place, tuple[int, ...]]:
