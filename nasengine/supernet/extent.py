@@ -9,8 +9,8 @@ without memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from nasengine.records import Architecture, canonical_json
 from nasengine.space import SearchSpace
 from nasengine.space.decisions import Decision
 from nasengine.supernet.errors import SupernetError
+from nasengine.supernet.keys import Held, layers
+from nasengine.supernet.leaves import Leaf
 from nasengine.supernet.private import Builder
 
 MOST_OPTIONS = 24  # of one decision that are tried
@@ -38,6 +40,10 @@ class Extent:
         origins: key -> an architecture whose own tensor is as large as any.
         whole: the architecture with the most parameters, relations left aside.
         largest, smallest: those with the most and the fewest parameters found that keep the relations.
+        leaves: layer -> its row of the table, with the most inputs and outputs that it has anywhere.
+        holders: layers that hold a shared tensor.
+        varied: whether any layer has other sizes in some architectures.
+        wishes: the option that `whole` takes in every decision, and would take where it has none.
         factors: key of a layer, or of a parameter held by no layer -> lengths of what its first axis is made of.
         variants: what was built: `whole` with one decision changed, and what lies inside options it does not take.
     """
@@ -48,6 +54,10 @@ class Extent:
     largest: Architecture
     smallest: Architecture
     factors: Mapping[str, tuple[int, ...]]
+    leaves: Mapping[str, Leaf]
+    holders: frozenset[str]
+    varied: bool
+    wishes: tuple[int, ...]
     variants: tuple[Architecture, ...]
 
 
@@ -57,17 +67,48 @@ class _Survey:
     builder: Builder
     found: dict[Architecture, dict[str, Shape]] = field(default_factory=dict)
     factors: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    leaves: dict[str, Leaf] = field(default_factory=dict)
+    foreign: dict[str, tuple[str, Shape]] = field(default_factory=dict)
+    holders: set[str] = field(default_factory=set)
+    varied: bool = False
 
     def shapes(self, architecture: Architecture) -> dict[str, Shape]:
         if architecture not in self.found:
-            held = self.builder.network(architecture).held
-            self.found[architecture] = {each.key: tuple(each.tensor.shape) for each in held}
-            for each in held:
+            private = self.builder.network(architecture)
+            self.found[architecture] = {each.key: tuple(each.tensor.shape) for each in private.held}
+            for each in private.held:
+                self.holders.add(each.layer)
                 if each.factors is not None:
                     key = each.key if each.leaf is None else each.layer
                     known = self.factors.get(key, each.factors)
                     self.factors[key] = tuple(map(max, known, each.factors))
+                if each.foreign:
+                    self._same(each)
+            for layer in layers(private.network):
+                if layer.leaf is not None:
+                    self._meet(layer.key, layer.leaf)
         return self.found[architecture]
+
+    def _meet(self, key: str, leaf: Leaf) -> None:
+        known = self.leaves.setdefault(key, leaf)
+        if (known.inputs, known.outputs) != (leaf.inputs, leaf.outputs):
+            self.varied = True
+            inputs = None if leaf.inputs is None else max(known.inputs or 0, leaf.inputs)
+            self.leaves[key] = replace(known, inputs=inputs, outputs=max(known.outputs, leaf.outputs))
+
+    def _same(self, held: Held) -> None:
+        """Refuse a layer of PyTorch that is not in the table, where its sizes are searched."""
+        shape = tuple(held.tensor.shape)
+        _, known = self.foreign.setdefault(held.key, (held.foreign, shape))
+        if known != shape:
+            raise SupernetError(
+                Problem(
+                    f"{held.layer} ({held.foreign}) has other sizes in other architectures, and how its weights follow "
+                    "them is not known",
+                    expected="build it from linear layers, convolutions, norms and attention; or keep its sizes fixed; "
+                    "or make its options named nodes of a choice, each with weights of its own",
+                )
+            )
 
     def size(self, architecture: Architecture) -> int:
         return sum(math.prod(shape) for shape in self.shapes(architecture).values())
@@ -119,8 +160,7 @@ def _survey(space: SearchSpace, builder: Builder) -> Extent:
     for column, decision in enumerate(decisions):
         if decision.path in whole:
             continue
-        reaching = _reach(decisions, column, wishes)
-        look.extreme(reaching, 1, only=range(column, len(decisions)))
+        look.extreme(reaching(decisions, column, wishes), 1, only=range(column, len(decisions)))
     low = look.extreme([_by_number(decision, largest=False) for decision in decisions], -1)
     largest, smallest = whole, look.architecture(low)
     if space.relations:
@@ -130,7 +170,19 @@ def _survey(space: SearchSpace, builder: Builder) -> Extent:
     for architecture, theirs in look.found.items():
         for key, shape in theirs.items():
             _widen(shapes, origins, key, shape, architecture)
-    return Extent(shapes, origins, whole, largest, smallest, look.factors, tuple(look.found))
+    return Extent(
+        shapes,
+        origins,
+        whole,
+        largest,
+        smallest,
+        look.factors,
+        look.leaves,
+        frozenset(look.holders),
+        look.varied,
+        tuple(wishes),
+        tuple(look.found),
+    )
 
 
 def some_options(decision: Decision) -> list[int]:
@@ -153,7 +205,7 @@ def _by_number(decision: Decision, *, largest: bool) -> int:
     return max(indices, key=size) if largest else min(indices, key=size)
 
 
-def _reach(decisions: tuple[Decision, ...], column: int, wishes: list[int]) -> list[int]:
+def reaching(decisions: Sequence[Decision], column: int, wishes: Sequence[int]) -> list[int]:
     """The same wishes, with the decisions above one so that it is active."""
     wishes = list(wishes)
     waiting = [column]

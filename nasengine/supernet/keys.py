@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from nasengine.supernet.leaves import Leaf, Role, declared_axes, leaf_of, roles_of, with_factors
+from nasengine.supernet.leaves import Leaf, Role, declared_axes, foreign_kind, leaf_of, roles_of, with_factors
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 Slots = dict[str, Any]
@@ -49,6 +49,7 @@ class Held:
         leaf: the layer's row of the table.
         roles: what its axes stand for.
         factors: what its first axis is made of, where that was declared.
+        foreign: the name of the layer's class, if it is one of PyTorch that is not in the table.
     """
 
     key: str
@@ -59,6 +60,7 @@ class Held:
     leaf: Leaf | None
     roles: tuple[Role, ...]
     factors: tuple[int, ...] | None
+    foreign: str = ""
 
 
 def layers(network: nn.Module, leave_out: Collection[int] = ()) -> Iterator[Layer]:
@@ -96,6 +98,7 @@ def tensors(network: nn.Module, leave_out: Collection[int] = ()) -> Iterator[Hel
     """
     first: dict[int, str] = {}
     for layer in layers(network, leave_out):
+        foreign = foreign_kind(layer.module) if layer.leaf is None and layer.module._parameters else ""
         for prefix, owner in _owners(layer.module):
             learned = [(owner._parameters, name, t) for name, t in owner._parameters.items()]
             counted = [(owner._buffers, name, t) for name, t in owner._buffers.items() if name in STATISTICS]
@@ -106,7 +109,7 @@ def tensors(network: nn.Module, leave_out: Collection[int] = ()) -> Iterator[Hel
                 key = first.setdefault(id(tensor), f"{layer.key}.{full}")
                 factors = layer.factors.get(name) if layer.leaf is None else layer.leaf.factors
                 roles = roles_of(layer.module, full, tensor)
-                yield Held(key, layer.key, slots, name, tensor, layer.leaf, roles, factors)
+                yield Held(key, layer.key, slots, name, tensor, layer.leaf, roles, factors, foreign)
 
 
 def _owners(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -83,6 +83,16 @@ def leaf_of(module: nn.Module) -> Leaf | None:
     return None
 
 
+def foreign_kind(module: nn.Module) -> str:
+    """The name of the class of PyTorch that a module is of; empty for a user's own, and for what only holds others."""
+    for kind in type(module).__mro__:
+        if kind is nn.Module or kind.__name__ in ("ModuleList", "ModuleDict", "Sequential", "PReLU"):
+            return ""
+        if kind.__module__.startswith("torch.nn.modules"):
+            return kind.__name__
+    return ""
+
+
 def roles_of(module: nn.Module, name: str, tensor: Tensor) -> tuple[Role, ...]:
     """What each axis of a layer's tensor stands for.
 

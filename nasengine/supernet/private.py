@@ -8,6 +8,8 @@ are constructed once for their arguments and cloned from then on.
 from __future__ import annotations
 
 import copy
+import functools
+import gc
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,10 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from nasengine.build import ModuleCall, NodeError, instantiate, resolve
+from nasengine.build.initial_weights import WithoutInitialWeights
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
 from nasengine.supernet.cloning import clone, is_plain
 from nasengine.supernet.keys import Held, layers, tensors
+from nasengine.supernet.leaves import Leaf, Role
 
 MOST_BLOCKS = 4096  # kept, of some kilobytes each
 
@@ -33,14 +37,48 @@ class Private:
     held: tuple[Held, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Block:
-    """A constructed block at the path it was constructed for."""
+    """A constructed block at the path it was constructed for, and its tensors."""
 
     module: nn.Module
     path: str
     held: tuple[Held, ...]
-    plain: bool
+
+    @functools.cached_property
+    def plain(self) -> bool:
+        """Whether it can be cloned; looked at when it is wanted again."""
+        return is_plain(self.module)
+
+    def again(self, path: str) -> tuple[nn.Module, tuple[Held, ...]]:
+        """Another one, at another path."""
+        length = len(self.path)
+        if not self.plain:
+            module = copy.deepcopy(self.module)
+            _move(module, path, length)
+            return module, tuple(tensors(module))
+        moved: dict[int, dict[str, Any]] = {}
+        module = clone(self.module, moved)
+        _move(module, path, length)
+        return module, tuple(
+            Held(path + h.key[length:], path + h.layer[length:], moved[id(h.slots)], *_rest(h)) for h in self.held
+        )
+
+
+def _rest(held: Held) -> tuple[str, Tensor, Leaf | None, tuple[Role, ...], tuple[int, ...] | None, str]:
+    return held.name, held.tensor, held.leaf, held.roles, held.factors, held.foreign
+
+
+def _move(module: nn.Module, path: str, length: int) -> None:
+    """Put `path` in place of the first `length` letters of the paths of all nodes."""
+    waiting: list[nn.Module | None] = [module]
+    while waiting:
+        part = waiting.pop()
+        if part is not None:
+            own = vars(part)
+            if "node_path" in own:
+                own["node_path"] = path + own["node_path"][length:]
+            waiting.extend(part._modules.values())
 
 
 class Builder:
@@ -59,87 +97,106 @@ class Builder:
         self._blocks: OrderedDict[Hashable, _Block] = OrderedDict()
 
     def network(self, architecture: Architecture) -> Private:
-        """The private network of an architecture; it belongs to the caller alone.
+        """The private network of an architecture; it belongs to the caller alone, and is in training mode.
 
         Raises:
             NodeError: it cannot be built.
         """
-        held: list[Held] = []
         state = torch.get_rng_state()
+        collects = gc.isenabled()
+        gc.disable()  # thousands of small dictionaries are made; looking through all of memory for them takes longer
         try:
-            module = self._module(resolve(self.space, architecture, network=self.overrides), held, set())
+            call = resolve(self.space, architecture, network=self.overrides)
+            return Private(*self._build(call, {}))
         finally:
+            if collects:
+                gc.enable()
             torch.set_rng_state(state)
-        return Private(module, tuple(held))
 
-    def _module(self, call: ModuleCall, held: list[Held], built: set[int]) -> nn.Module:
-        nested: set[int] = set()
-        arguments = {name: self._value(value, held, nested) for name, value in call.arguments.items()}
-        if not nested:
-            module = self._cloned(call, held)
-        else:
-            module = self._constructed(call, arguments, nested)
-            held.extend(tensors(module, nested))
-        vars(module)["node_path"] = call.path
-        built.update((id(module), *nested))
-        return module
+    def _build(self, call: ModuleCall, here: dict[Hashable, _Block]) -> tuple[nn.Module, tuple[Held, ...]]:
+        """A module and its tensors.
 
-    def _value(self, value: Any, held: list[Held], built: set[int]) -> Any:
-        if isinstance(value, ModuleCall):
-            return self._module(value, held, built)
-        if isinstance(value, Mapping):
-            return {key: self._value(item, held, built) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._value(item, held, built) for item in value]
-        return value
-
-    def _cloned(self, call: ModuleCall, held: list[Held]) -> nn.Module:
-        key = call.configuration
-        block = self._blocks.get(key)
+        Args:
+            here: parts of this network that are made of other modules, by what they are made of.
+        """
+        inner: list[ModuleCall] = []
+        _collect(call.arguments, inner)
+        length = len(call.path)
+        key = call.configuration, tuple(part.path[length:] for part in inner)
+        block = here.get(key) if inner else self._blocks.get(key)
         if block is None:
-            module = self._constructed(call, call.arguments, set())
-            block = _Block(module, call.path, tuple(tensors(module)), is_plain(module))
+            block = self._constructed(call, here)
+            if inner:
+                here[key] = block
+                return block.module, block.held
             if len(self._blocks) >= MOST_BLOCKS:
                 self._blocks.popitem(last=False)
             self._blocks[key] = block
-        if not block.plain:
-            module = copy.deepcopy(block.module)
-            vars(module)["node_path"] = call.path
-            held.extend(tensors(module))
-            return module
-        moved: dict[int, dict[str, Any]] = {}
-        module = clone(block.module, moved)
-        length = len(block.path)
-        held.extend(
-            replace(h, key=call.path + h.key[length:], layer=call.path + h.layer[length:], slots=moved[id(h.slots)])
-            for h in block.held
-        )
-        return module
+        return block.again(call.path)
 
-    def _constructed(self, call: ModuleCall, arguments: Mapping[str, Any], nested: Collection[int]) -> nn.Module:
+    def _constructed(self, call: ModuleCall, here: dict[Hashable, _Block]) -> _Block:
         """A module without memory; on the CPU where its constructor reads values, or keeps tensors besides weights."""
-        if any(isinstance(value, ModuleCall) for value in arguments.values()):
-            raise AssertionError("arguments are built first")
-        whole = replace(call, arguments=arguments)
-        try:
-            with torch.device("meta"):
-                module = instantiate(whole)
-            if next(constants(module, nested), None) is None:
+        held: list[Held] = []
+        nested: set[int] = set()
+
+        def build(value: Any) -> Any:
+            if isinstance(value, ModuleCall):
+                module, tensors_of = self._build(value, here)
+                held.extend(tensors_of)
+                nested.add(id(module))
                 return module
+            if isinstance(value, Mapping):
+                return {name: build(item) for name, item in value.items()}
+            if isinstance(value, (list, tuple)):
+                return [build(item) for item in value]
+            return value
+
+        whole = replace(call, arguments=build(call.arguments))
+        module = self._on(torch.device("meta"), whole)
+        own = None if module is None else tuple(tensors(module, nested))
+        if module is None or own is None or next(constants(module, own, nested), None) is not None:
+            module = self._on(torch.device("cpu"), whole)
+            assert module is not None
+            own = tuple(tensors(module, nested))
+            for slots, name, value in list(constants(module, own, nested)):
+                moved = value.detach().to(self.device, self.dtype if value.is_floating_point() else None)
+                slots[name] = nn.Parameter(moved, requires_grad=False) if isinstance(value, nn.Parameter) else moved
+        return _Block(module, call.path, (*own, *held))
+
+    def _on(self, device: torch.device, call: ModuleCall) -> nn.Module | None:
+        """The module on a device; None if it cannot be made without memory."""
+        try:
+            with device, WithoutInitialWeights():
+                return instantiate(call)
         except NodeError as error:
-            if not isinstance(error.__cause__, (NotImplementedError, RuntimeError)):
-                raise
-        with torch.device("cpu"):
-            module = instantiate(whole)
-        for slots, name, value in list(constants(module, nested)):
-            moved = value.detach().to(self.device, self.dtype if value.is_floating_point() else None)
-            slots[name] = nn.Parameter(moved, requires_grad=False) if isinstance(value, nn.Parameter) else moved
-        return module
+            if device.type == "meta" and isinstance(error.__cause__, (NotImplementedError, RuntimeError)):
+                return None
+            raise
 
 
-def constants(network: nn.Module, leave_out: Collection[int] = ()) -> Iterator[tuple[dict[str, Any], str, Tensor]]:
-    """Every tensor that is no shared weight: the dictionary it hangs in, its key there, itself."""
-    shared = {id(held.tensor) for held in tensors(network, leave_out)}
+def _collect(value: Any, found: list[ModuleCall]) -> None:
+    """The calls among arguments, and those among theirs."""
+    if isinstance(value, ModuleCall):
+        found.append(value)
+        _collect(value.arguments, found)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _collect(item, found)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _collect(item, found)
+
+
+def constants(
+    network: nn.Module, held: Collection[Held], leave_out: Collection[int] = ()
+) -> Iterator[tuple[dict[str, Any], str, Tensor]]:
+    """Every tensor that is no shared weight: the dictionary it hangs in, its key there, itself.
+
+    Args:
+        held: the shared ones.
+        leave_out: ids of modules that are not to be entered.
+    """
+    shared = {id(each.tensor) for each in held}
     for layer in layers(network, leave_out):
         for part in layer.module.modules() if isinstance(layer.module, nn.MultiheadAttention) else (layer.module,):
             for slots in (part._parameters, part._buffers, vars(part)):

@@ -21,6 +21,7 @@ from nasengine.supernet.keys import Held, tensors
 from nasengine.supernet.parts import Parts
 from nasengine.supernet.plans import Plan
 from nasengine.supernet.private import Builder
+from nasengine.supernet.probe import Active, probe_of
 from nasengine.supernet.proof import unlike
 from nasengine.supernet.several import Several
 from nasengine.supernet.views import View, copy_out
@@ -75,6 +76,7 @@ class Supernet:
         self.largest = self.extent.largest
         self.smallest = self.extent.smallest
         self.parts = Parts(self.extent)
+        self.probe = probe_of(space, self.extent, self.network)
         self._stores = [
             make_weights(space, self.extent, self.network, seed=seed, model=m, device=self.device, dtype=dtype)
             for m in range(models)
@@ -101,7 +103,7 @@ class Supernet:
             store = self._store(model)
             private = self.builder.network(architecture)
             View(private, store, self.parts.cuts(private.held, self._inputs(architecture, private.held)))
-            found = private.network.train(self.training)
+            found = private.network if self.training else private.network.eval()
             if len(self._views) >= MOST_VIEWS:
                 self._views.popitem(last=False)
             self._views[architecture, model] = found
@@ -187,6 +189,10 @@ class Supernet:
         cuts = self.parts.cuts(private.held, self._inputs(architecture, private.held))
         return private.network, list(zip(private.held, cuts, strict=True))
 
+    def active(self, architecture: Architecture) -> dict[str, Active]:
+        """Layer -> which channels of the shared layer an architecture uses, for every layer of its network."""
+        return self.probe.active(architecture)
+
     @functools.cached_property
     def _several(self) -> Several:
         return Several(self, self.network, self._in_double)
@@ -206,5 +212,8 @@ class Supernet:
             raise InputError(Problem(f"there is no model {model}: this supernet has {self.models}, numbered from 0"))
         return self._stores[model]
 
-    def _inputs(self, architecture: Architecture, held: Sequence[Held]) -> dict[str, tuple[int, ...]]:
-        return {}
+    def _inputs(self, architecture: Architecture, held: Sequence[Held]) -> Mapping[str, tuple[int, ...]]:
+        """Layer -> its input channels, for layers where these are not the first ones."""
+        if not self.probe.unlike:
+            return {}
+        return self.probe.inputs(architecture, {each.layer: each.leaf for each in held if each.leaf is not None})
