@@ -191,10 +191,14 @@ def _check_network(space: SearchSpace, strategy: Strategy, phase: Phase) -> Iter
 
 
 def _check_origins(strategy: Strategy, phase: Phase) -> Iterator[Problem]:
-    starts = (getattr(phase, "start", None),)
-    for name in (*phase.origins, *(start for start in starts if start)):
+    named = [("from", name) for name in phase.origins]
+    if isinstance(phase, RetrainPhase) and phase.start is not None:
+        named.append(("start", phase.start))
+    if isinstance(phase, SearchPhase) and phase.evaluator is not None and phase.evaluator.start is not None:
+        named.append(("evaluator.start", phase.evaluator.start))
+    for key, name in named:
         if "/" in name and not Path(name).is_dir():
-            path = f"phases.{phase.name}.{'start' if name in starts else 'from'}"
+            path = f"phases.{phase.name}.{key}"
             yield strategy.problem(path, f"there is no folder {name!r}", "expected RUN/PHASE of another run")
 
 

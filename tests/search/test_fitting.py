@@ -82,7 +82,7 @@ def test_a_search_needs_images_held_out():
         ("retrain.from=[search, search]", "takes its architectures from one place, not from 2"),
         ("search.require={probability: 0.9}", "there is nothing to require"),
         ("search.from=other/run", "reads no artifact, so `from` would change nothing"),
-        ("search.evaluator.start=other/run", "starts from fresh weights only"),
+        ("search.evaluator.start=other/run", "there is no folder 'other/run'"),
     ],
 )
 def test_what_this_version_cannot_do_is_refused(override, message):
