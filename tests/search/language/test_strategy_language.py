@@ -32,4 +32,4 @@ def test_every_key_of_the_language_is_on_the_page(repository):
     keys = {*DATA.forms, *KINDS, *(key for kind in ("search", "retrain") for key in PHASES[kind])}
     keys |= set(settings_of("retrain trainer", built_tables()["retrain trainer"]["standalone"]))
     missing = {key for key in keys if f"`{key}" not in text and f"**{key}" not in text}
-    assert missing == {"require", "when", "quantization"}  # of phases and rules that cannot run yet
+    assert missing == {"when", "quantization"}  # of phases and rules that cannot run yet
