@@ -9,6 +9,7 @@ however many members it has.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -33,6 +34,12 @@ def by_order(members: Sequence[CohortStep]) -> list[list[CohortStep]]:
     return list(groups.values())
 
 
+@functools.cache
+def stream_of(device: torch.device, number: int) -> torch.cuda.Stream:
+    """A stream of its own for a lane; the same in every cohort, since libraries keep a workspace for each they see."""
+    return new_stream(device)
+
+
 def warm_up(members: Sequence[CohortStep], epoch: int) -> int:
     """Take the first steps of an epoch eagerly, on a side stream as a capture asks for; returns how many.
 
@@ -40,7 +47,7 @@ def warm_up(members: Sequence[CohortStep], epoch: int) -> int:
     """
     device = members[0].device
     count = min(WARM_UP_STEPS, members[0].course.steps(epoch))
-    stream = new_stream(device)
+    stream = stream_of(device, 0)
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         for group in by_order(members):
@@ -57,12 +64,13 @@ class Lane:
 
     Args:
         members: in the order of their steps.
+        number: of the lane, from 1.
     """
 
-    def __init__(self, members: Sequence[CohortStep]) -> None:
+    def __init__(self, members: Sequence[CohortStep], number: int) -> None:
         self.members = list(members)
         self.device = self.members[0].device
-        self.stream = new_stream(self.device)
+        self.stream = stream_of(self.device, number)
         self.rate = torch.zeros((), device=self.device)
         self._pool = torch.cuda.graph_pool_handle()
         self._buffer: Batch | None = None
@@ -134,7 +142,7 @@ def make_lanes(members: Sequence[CohortStep], streams: int, epoch: int) -> list[
         least = min(shares, key=lambda share: sum(other.activation_bytes for other in share))
         least.append(member)
     example = next(members[0].course.batches(epoch))
-    lanes = [Lane(share) for share in shares]
+    lanes = [Lane(share, number) for number, share in enumerate(shares, start=1)]
     for lane in lanes:
         lane.capture(example)
     return lanes

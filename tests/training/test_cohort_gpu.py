@@ -251,7 +251,7 @@ def test_a_cohort_goes_on_from_checkpoints_that_a_training_alone_left(part, tmp_
 def test_fewer_lanes_where_memory_has_no_room_for_more(part, monkeypatch):
     made: list[int] = []
     honest = cohort_lanes.Lane.__init__
-    monkeypatch.setattr(cohort_lanes.Lane, "__init__", lambda self, m: (made.append(len(m)), honest(self, m))[1])
+    monkeypatch.setattr(cohort_lanes.Lane, "__init__", lambda self, m, n: (made.append(len(m)), honest(self, m, n))[1])
     train_cohort(members(), part, TASK, settings=training_settings(BASE), budget=BUDGET, streams=3)
     assert sorted(made) == [1, 1, 2]
     made.clear()
@@ -268,8 +268,7 @@ def test_a_cohort_leaves_no_memory_behind(part):
     before = torch.cuda.memory_allocated()
     train_cohort(members(), part, TASK, settings=settings, budget=BUDGET)
     torch.cuda.synchronize()
-    # A library may keep a workspace for each of the streams, which torch takes from a ring of 32.
-    assert torch.cuda.memory_allocated() - before < 6 * 40 * 2**20
+    assert torch.cuda.memory_allocated() - before < 2**20
 
 
 def test_what_cannot_be_compiled_is_trained_uncompiled_with_a_note(part, monkeypatch):

@@ -63,7 +63,7 @@ def captures(monkeypatch) -> list[CohortStep]:
     }
     for name, play in played.items():
         monkeypatch.setattr(torch.cuda, name, play)
-    monkeypatch.setattr(cohort_lanes, "new_stream", lambda device: Stream())
+    monkeypatch.setattr(cohort_lanes, "stream_of", lambda device, number: Stream())
     monkeypatch.setattr(CohortStep, "waits_for_device", lambda self, images: False)
     monkeypatch.setattr(CohortStep, "capture", capture)
     return captured
