@@ -71,7 +71,7 @@ def test_the_number_of_images_does_not_change_how_often_the_device_is_waited_for
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         assert result.status == "completed", result.reason
-        return sum("synchroniz" in str(warning.message) for warning in caught)
+        return sum("called a synchronizing" in str(warning.message) for warning in caught)
 
     assert waits(4_096) == waits(16_384)
 
