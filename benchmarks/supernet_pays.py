@@ -9,7 +9,7 @@ shared weights cost less.
 
 Every outcome is written as it comes and read again by the next call, so a benchmark that was cut off goes on:
 
-    python benchmarks/supernet_pays.py --data-dir DIR --out DIR --limit 540
+    python benchmarks/supernet_pays.py --data-dir DIR --out DIR --limit 420
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import csv
 import functools
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -248,38 +249,39 @@ def truth_key(space: str, winner: Mapping[str, Any]) -> str:
 
 def table(book: Book) -> list[str]:
     """The rows that were measured, seeds together; then what a candidate costs, and from where on a supernet pays."""
-    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, int, int], list[dict[str, Any]]] = {}  # 0 epochs alone: shared weights
     for key, row in book.rows.items():
         space, length, method, _ = key.split("/")
-        groups.setdefault((space, int(length), method), []).append({**row, "space": space})
+        groups.setdefault((space, int(length), int(method.removeprefix("alone ").replace("shared", "0"))), []).append(
+            row
+        )
     lines = [
-        f"{'space':<18}{'supernet epochs':>16}{'method':>12}{'seconds':>9}{'candidates':>11}{'winners, truly':>30}"
+        "| space | supernet epochs | method | seconds | candidates | true accuracy of the winners |",
+        "|---|---|---|---|---|---|",
     ]
-    for (space, length, method), rows in sorted(groups.items()):
+    for (space, length, alone_epochs), rows in sorted(groups.items()):
         spent = statistics.mean(sum(row["seconds"].values()) for row in rows)
         trials = statistics.mean(row["trials"] for row in rows)
-        known = [
-            book.truths[truth_key(space, row["winner"])]
-            for row in rows
-            if truth_key(space, row["winner"]) in book.truths
-        ]
-        values = [100 * item["test_accuracy"] for item in known]
-        shown = "–"
-        if values:
-            deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-            shown = f"{statistics.mean(values):.2f}{deviation} % (n={len(values)})"
-        lines.append(f"{space:<18}{length:>16}{method:>12}{spent:>9.1f}{trials:>11.0f}{shown:>30}")
-    head = f"{'space':<18}{'supernet epochs':>16}{'preparing s':>12}{'score s':>9}{'method':>9}{'s each':>8}"
-    lines += ["", f"{head}{'pays from':>10}"]
-    for (space, length, method), rows in sorted(groups.items()):
-        base = groups.get((space, length, "shared"))
-        if method == "shared" or not base:
+        found = [book.truths.get(truth_key(space, row["winner"])) for row in rows]
+        values = [100 * truth["test_accuracy"] for truth in found if truth is not None]
+        deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        shown = f"{statistics.mean(values):.2f}{deviation} % (n={len(values)})" if values else ""
+        method = f"alone, {alone_epochs} epochs each" if alone_epochs else "shared weights"
+        lines.append(f"| {space} | {length} | {method} | {spent:.1f} | {trials:.0f} | {shown} |")
+    lines += [
+        "",
+        "| space | supernet epochs | preparing, s | scoring one, s | alone, epochs | training one, s | pays from |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (space, length, alone_epochs), rows in sorted(groups.items()):
+        base = groups.get((space, length, 0))
+        if not alone_epochs or not base:
             continue
         prepared = statistics.mean(row["seconds"]["prepare"] for row in base)
         score = statistics.mean(row["seconds"]["search"] / row["trials"] for row in base)
         each = statistics.mean(row["seconds"]["search"] / max(1, row["trials"]) for row in rows)
-        pays = f"{prepared / (each - score):.0f}" if each > score else "never"
-        lines.append(f"{space:<18}{length:>16}{prepared:>12.1f}{score:>9.3f}{method:>9}{each:>8.2f}{pays:>10}")
+        pays = f"{math.ceil(prepared / (each - score))} candidates" if each > score else "never"
+        lines.append(f"| {space} | {length} | {prepared:.1f} | {score:.3f} | {alone_epochs} | {each:.2f} | {pays} |")
     return lines
 
 
@@ -296,7 +298,7 @@ def main() -> None:
     parser.add_argument("--scored", type=int, default=300, help="architectures, where there are too many for all")
     parser.add_argument("--truth-epochs", type=int, default=20)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--limit", type=float, default=540, help="seconds after which nothing more is begun")
+    parser.add_argument("--limit", type=float, default=420, help="seconds after which nothing more is begun")
     parser.add_argument("--out", type=Path, required=True, help=f"folder of {NAME}")
     parser.add_argument("--earlier", type=Path, default=Path(__file__).parent / "results" / NAME)
     arguments = parser.parse_args()
