@@ -95,7 +95,7 @@ def short_mobile_network(kinds: Collection[str] = ALL) -> SearchSpace:
     resolved = dict(load_space("mobile_cnn_cifar").tree.resolved)
     layers = resolved["network"]["layers"]
     resolved["let"] = {name: width for name, width in resolved["let"].items() if name != "width_4"}
-    resolved["network"] = {**resolved["network"], "layers": [*layers[:5], *layers[9:]]}
+    resolved["network"] = {**resolved["network"], "layers": [*layers[:5], *layers[8:]]}
     space = _of_one_plan(resolved, kinds)
     if "last" in kinds:
         space["network"]["layers"][-3]["width"] = layers[-3]["width"]
