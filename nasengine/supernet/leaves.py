@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from nasengine.errors import Problem
+from nasengine.networks.blocks import normalization
 from nasengine.supernet.errors import SupernetError
 
 NAME = "axes"
@@ -75,6 +76,8 @@ def leaf_of(module: nn.Module) -> Leaf | None:
             return Leaf(kind, module.num_features, module.num_features, follows=True)
         case nn.GroupNorm():
             return Leaf(kind, module.num_channels, module.num_channels, follows=True)
+        case normalization.LayerNorm():  # of feature maps, and not of tokens
+            return Leaf(kind, module.normalized_shape[-1], module.normalized_shape[-1], follows=True)
         case nn.LayerNorm() | nn.RMSNorm():
             length = module.normalized_shape[-1]
             return Leaf(kind, length, length, follows=True, dim=-1)

@@ -313,13 +313,20 @@ class FactTable:
     def _fill(self, row: Row, codes: Numbers) -> bool:
         """Enter what is known of an architecture; True if that changed what facts depend on."""
         lookup = self.lookup
-        facts = lookup.facts(row)
-        if self._columns != [lookup.columns.get(fact, ()) for fact in self.facts]:
-            return True
+        read: Facts | None = None
         added: list[int] = []
         for group, members in enumerate(self._members):
-            if self._starts[codes[group]] < 0:
-                self._starts[codes[group]] = len(self._store) + len(added)
-                added += [lookup.number(self.facts[m], facts.get(self.facts[m], ABSENT)) for m in members.tolist()]
+            if self._starts[codes[group]] >= 0:
+                continue
+            facts = [self.facts[member] for member in members.tolist()]
+            known = [lookup.values[f].get(tuple(row[c] for c in lookup.columns[f])) for f in facts]
+            if None in known and read is None:
+                read = lookup.facts(row)
+                if self._columns != [lookup.columns.get(fact, ()) for fact in self.facts]:
+                    return True
+            if read is not None:
+                known = [read.get(fact, ABSENT) for fact in facts]
+            self._starts[codes[group]] = len(self._store) + len(added)
+            added += [lookup.number(fact, value) for fact, value in zip(facts, known, strict=True)]
         self._store = np.concatenate([self._store, np.array(added, dtype=np.int64)])
         return False
