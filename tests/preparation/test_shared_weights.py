@@ -43,6 +43,12 @@ class Fixed:
     def record(self):
         return {}
 
+    def state(self):
+        return {}
+
+    def table(self):
+        return None
+
 
 def first_batch(training):
     settings = training.settings

@@ -1,8 +1,9 @@
 """What only a GPU can show of cohorts: graphs side by side train each member as it trains alone.
 
 Tolerances. With `deterministic` the same kernels run on the same numbers, so weights agree bit for bit. Without, sums
-are added in an order that differs from run to run, also of `train`: float32 weights after 60 steps agree to 1e-2
-relative, 1e-3 absolute, and compiled blocks, which round elsewhere, to the same accuracy.
+are added in an order that differs from run to run, also of `train`: weights after 60 steps then lie as far apart as
+those of two trainings alone (a percent of their norm), and compiled blocks, which round elsewhere, give the same
+accuracy.
 """
 
 from __future__ import annotations
@@ -105,17 +106,23 @@ def test_with_deterministic_kernels_members_become_what_they_become_alone_bit_fo
         assert same(weights(member.network), weights(single.network))
 
 
+def apart(one: nn.Module, other: nn.Module) -> float:
+    """How far the weights of two networks lie apart, as a share of their norm."""
+    pairs = [(value.double(), weights(other)[name].double()) for name, value in weights(one).items()]
+    return float(sum((a - b).square().sum() for a, b in pairs) / sum(a.square().sum() for a, _ in pairs)) ** 0.5
+
+
 @pytest.mark.parametrize("more", [{}, RICH], ids=["sgd", "rich"])
 def test_without_them_they_agree_as_far_as_two_trainings_alone_do(part, more):
     settings = training_settings({**BASE, **more})
-    together = members(order=3)
+    together, singles, again = members(order=3), members(order=3), members(order=3)
     train_cohort(together, part, TASK, settings=settings, budget=BUDGET, streams=3)
-    for member in together:
-        single = members(order=3)[member.seed]
-        alone(single, part, settings)
-        for name, value in weights(member.network).items():
-            expected = weights(single.network)[name]
-            assert torch.allclose(value.double(), expected.double(), rtol=1e-2, atol=1e-3), name
+    for each in (*singles, *again):
+        alone(each, part, settings)
+    found = [apart(a.network, b.network) for a, b in zip(together, singles, strict=True)]
+    usual = [apart(a.network, b.network) for a, b in zip(again, singles, strict=True)]
+    print(f"cohort and alone: {found}, alone twice: {usual}")
+    assert max(found) <= max(0.01, 3 * max(usual))
 
 
 def test_layers_draw_what_they_would_draw_alone_and_leave_the_global_generator(part):
@@ -292,6 +299,7 @@ def test_what_cannot_be_compiled_is_trained_uncompiled_with_a_note(part, monkeyp
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("when", ["yes", "auto"])
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # of torch, importing its compiler
 def test_compiled_blocks_train_to_the_same_accuracy(part, monkeypatch, when):
     monkeypatch.setattr("nasengine.training.cohort.compiling_pays", lambda kinds, seconds: kinds == 1)
     settings = training_settings({**BASE, "compiled": when})
