@@ -131,7 +131,8 @@ def _together(trainings: Trainings, jobs: Sequence[Job], device: torch.device) -
             if not isinstance(report, TrainingReport):
                 raise report
             result = trainings.end(job, members[job.trial], report)
-            result = replace(result, details={**result.details, "side_by_side": len(wanted), "notes": report.notes})
+            said = {"side_by_side": len(wanted), **({"notes": list(report.notes)} if report.notes else {})}
+            result = replace(result, details={**result.details, **said})
         except Exception as error:  # as above
             result = failure(job.trial, error)
         members.pop(job.trial)
