@@ -131,7 +131,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--resume", type=Path, help="the --out of an earlier call")
     parser.add_argument("--work", type=Path, help="folder of the checkpoints; default: a temporary one")
-    parser.add_argument("--truth", type=Path, help="JSON: architecture's canonical JSON -> accuracy")
+    parser.add_argument("--truth", type=Path, help="what benchmarks/stand_alone_truth.py left")
     parser.add_argument("--statistics", default="batch", choices=["batch"], help="of norms: those of the batch")
     parser.add_argument("--norms", default="shared", choices=["shared", "own"], help="own: of every architecture")
     parser.add_argument("--affine", action="store_true", help="norms with a scale and a shift")
@@ -400,7 +400,7 @@ def read_truth(arguments: argparse.Namespace, configurations: list[Architecture]
     """Accuracy of each architecture trained alone, in percent; None where nobody knows."""
     known: dict[str, float] = {}
     if arguments.truth is not None:
-        known = json.loads(arguments.truth.read_text())
+        known = json.loads(arguments.truth.read_text())["truth"]
     elif arguments.space == "pooling_resnet20":
         with TABLE.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
