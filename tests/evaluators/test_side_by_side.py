@@ -42,7 +42,7 @@ def plain(results) -> dict[int, tuple[object, ...]]:
     return {result.trial: (result.status, result.measurements, result.details.get("curve")) for result in results}
 
 
-@pytest.mark.parametrize("order", ["own", "shared"])
+@pytest.mark.parametrize("order", [pytest.param("own", marks=pytest.mark.thorough), "shared"])
 def test_results_are_those_of_one_by_one(as_on_a_gpu, order):
     plan = tiny_plan(data=AUGMENTED, evaluator={"order": order, "ema": 0.9}, seed=3)
     evaluator = make_evaluator(plan)
@@ -153,8 +153,8 @@ def test_what_a_cohort_cannot_do_is_done_one_by_one_with_a_note(monkeypatch, as_
 
     monkeypatch.setattr(side_by_side, "train_cohort", broken)
     evaluator = make_evaluator(tiny_plan(data=AUGMENTED))
-    results = list(evaluator.evaluate(jobs()))
-    assert plain(results) == plain(result for job in jobs() for result in evaluator.evaluate([job]))
+    results = list(evaluator.evaluate(jobs(2)))
+    assert plain(results) == plain(result for job in jobs(2) for result in evaluator.evaluate([job]))
     said = "RuntimeError: operation not permitted when stream is capturing"
     assert {result.details["not_side_by_side"] for result in results} == {said}
     assert json.dumps([result.to_json() for result in results])
