@@ -113,6 +113,7 @@ class Retrainer:
         if not isinstance(settings, Standalone):
             raise TypeError(f"a retraining has the settings of a stand-alone training, not {type(settings).__name__}")
         self.plan, self.settings, self._arrays = plan, settings, arrays
+        self._inherited: dict[Path, Inheritance] = {}
 
     @functools.cached_property
     def materials(self) -> Materials:
@@ -184,7 +185,9 @@ class Retrainer:
         inputs, start = self.inputs, wanted.start
         network = build(inputs.space, wanted.architecture, network=inputs.network, seed=wanted.seed)
         if start is not None and start.is_dir():
-            Inheritance(SupernetArtifact.read(start), inputs.space).load(network, wanted.architecture)
+            if start not in self._inherited:  # reading a supernet of a large space takes seconds
+                self._inherited[start] = Inheritance(SupernetArtifact.read(start), inputs.space)
+            self._inherited[start].load(network, wanted.architecture)
         elif start is not None:
             load_start(network, start)
         checkpoints = CheckpointFolder(wanted.folder / CHECKPOINTS, self._key(wanted), wanted.checkpoint_every)

@@ -89,6 +89,22 @@ def test_a_retraining_started_from_the_supernet_computes_its_scores_before_train
             assert torch.equal(started[-1].eval()(pixels), expected)
 
 
+def test_the_shared_weights_are_read_once_for_all_trainings_of_a_worker(tmp_path, monkeypatch):
+    read = []
+    honest = SupernetArtifact.supernet
+    monkeypatch.setattr(SupernetArtifact, "supernet", lambda self, *a: (read.append(self.folder), honest(self, *a))[1])
+    folder = write_supernet(tmp_path / "prepare")
+    retrainer = retraining.Retrainer(tiny_plan())
+    first, second, *_ = tiny_space().enumerate()
+    for number, architecture in enumerate((first, second, first)):
+        wanted = retraining.Retraining(architecture, {"steps": 1}, number, tmp_path / str(number), folder)
+        retrainer.alone(wanted)
+    assert read == [folder]
+    evaluator = make_evaluator({**tiny_plan(), "artifact": str(folder)})
+    assert len(list(evaluator.evaluate([Job(trial, first, {"steps": 1}) for trial in range(3)]))) == 3
+    assert read == [folder, folder]
+
+
 def test_what_the_supernet_holds_nothing_of_begins_fresh_from_the_seed(tmp_path, started):
     space = load_space("pooling_resnet20")
     folder = write_supernet(tmp_path, space, network={"norm": NORMS["by_batch"]})
