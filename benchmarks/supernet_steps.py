@@ -282,16 +282,15 @@ class Subject:
 
 
 def captured(step: Step) -> Step:
-    """A step as one CUDA graph."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(2):
-            step()
-    torch.cuda.current_stream().wait_stream(stream)
+    """A step as one CUDA graph, captured on the stream on which everything runs.
+
+    Kept views hold on to nodes of autograd, and these to the stream they were made on; another one cannot be captured.
+    """
+    for _ in range(2):
+        step()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         step()
     return graph.replay
 
@@ -396,6 +395,8 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     graphs = device.type == "cuda"
+    if graphs:
+        torch.cuda.set_stream(torch.cuda.Stream())
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     settings = {
