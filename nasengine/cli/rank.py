@@ -1,4 +1,4 @@
-"""`rank`: how far the rankings of runs agree with a table of what their architectures are truly worth."""
+"""`rank`: how far the rankings of runs agree with what their architectures are truly worth, by a table or a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from nasengine.cli.console import emit, say, show_table
 from nasengine.cli.guard import guarded
 from nasengine.cli.options import Json, Plugins, load_plugin_modules
 from nasengine.cli.ranking import in_short
-from nasengine.errors import InputError, Problem
 from nasengine.wording import number, plural
 
 TITLES = {"kendall": "Kendall τ-b", "spearman": "Spearman ρ", "pearson": "Pearson r", "regret": "regret"}
@@ -24,7 +23,9 @@ def rank(
     what: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs, of several seeds perhaps.")],
     table: Annotated[
         str,
-        typer.Option(metavar="FILE", help="A CSV file, a description of one, or a shipped table's name: pooling36."),
+        typer.Option(
+            metavar="FILE", help="A CSV file, a description of one, a shipped table's name (pooling36), or a run."
+        ),
     ],
     phase: Annotated[str | None, typer.Option(metavar="NAME", help="Of the search; the last without it.")] = None,
     objective: Annotated[
@@ -46,9 +47,9 @@ def rank(
 
     \b
     nasengine rank runs/mixture --table pooling36
+    nasengine rank runs/mixture --table runs/brute_force
     nasengine rank runs/mixture-seed-* --table mine.csv --truth test_accuracy --json
     """
-    check_table_given(what, table)
     load_plugin_modules(plugin)
     import nasengine as nas
 
@@ -59,17 +60,6 @@ def rank(
         emit(found.to_json())
     else:
         show(found)
-
-
-def check_table_given(what: Sequence[Path], table: str) -> None:
-    """Whether the table is none of the runs.
-
-    Raises:
-        InputError: it is a run.
-    """
-    if (Path(table) / "run.yaml").is_file():
-        found = f"the table {table} is a run"
-        raise InputError(Problem(found, expected="expected a table of what is true; runs are named before it"))
 
 
 def show(found: Any) -> None:

@@ -1,4 +1,4 @@
-"""`rank`: how far the rankings of runs agree with a table of what their architectures are truly worth."""
+"""`rank`: how far the rankings of runs agree with what their architectures are truly worth: a table, or another run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from nasengine.records import Architecture, Trial
 from nasengine.search.agreeing import MACS, Ranking, Truth, agree, truth_of
 from nasengine.search.language.settings import SearchPhase
 from nasengine.search.retrained import Spread, spread_of
+from nasengine.search.run_file import NAME as RUN_FILE
 from nasengine.search.run_view import Run
 from nasengine.search.searching import all_constraints
 from nasengine.search.tabled import load_for
@@ -91,7 +92,7 @@ class _Measured:
 def rank(
     runs: Run | str | Path | Iterable[Run | str | Path],
     *,
-    table: str,
+    table: str | Path,
     phase: str | None = None,
     objective: str | None = None,
     truth: str | None = None,
@@ -104,7 +105,8 @@ def rank(
     Args:
         runs: one or several of one space, or their folders; done or not. Of each, the trials count that were measured
             whole, every architecture once.
-        table: a CSV file, a description of one, or the name of a shipped table.
+        table: a CSV file, a description of one, or the name of a shipped table; or the folder of a run whose trials
+            are the truth, such as one of `brute_force`.
         phase: which search phase; None: the last.
         objective: what the runs ranked by; None: the first objective of the first run.
         truth: which measurement of the table is true; None: the one called as the objective, or what that names.
@@ -122,9 +124,12 @@ def rank(
     first = measured[0]
     _check_same(measured)
     space = first.run.space
-    folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
-    tabulated = load_for(table, space, folder or first.run.settings.data_folder)
-    known = truth_of(space, tabulated, first.objective, truth)
+    if (Path(table) / RUN_FILE).is_file():
+        known = _truth_of_run(Run(table), first, truth)
+    else:
+        folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
+        tabulated = load_for(str(table), space, folder or first.run.settings.data_folder)
+        known = truth_of(space, tabulated, first.objective, truth)
     rankings = tuple(_ranking(one, known, samples, seed) for one in measured)
     return RankAgreement(
         table=known.table,
@@ -138,6 +143,21 @@ def rank(
         samples=samples,
         seed=seed,
     )
+
+
+def _truth_of_run(run: Run, first: _Measured, name: str | None) -> Truth:
+    """What the trials of a run have measured, as truth.
+
+    Raises:
+        InputError: it searches another space, has not measured this, or nothing yet.
+    """
+    if run.space != first.run.space:
+        raise InputError(f"{run.folder} searches {run.space.name}, another space than {first.run.folder}")
+    theirs = _measured(run, None, first.objective.name if name is None else name)
+    names = set.intersection(*(set(trial.measurements) for trial in theirs.trials))
+    measured = {name: {t.architecture.key: t.measurements[name] for t in theirs.trials} for name in sorted(names)}
+    objective = theirs.objective
+    return Truth(run.space, str(run.folder), objective.name, objective.direction, measured[objective.name], measured)
 
 
 def _check(runs: Sequence[Run], samples: int) -> None:

@@ -75,6 +75,11 @@ def test_the_page_on_python_runs(tmp_path: Path) -> None:
     follow(page("docs/python_api.md"), tmp_path)
 
 
+def test_the_page_on_supernets_works_as_it_is_written(tmp_path: Path) -> None:
+    follow(page("docs/supernets.md"), tmp_path)
+    assert (tmp_path / "runs" / "mixture" / "best" / "model.py").is_file()
+
+
 def test_the_page_on_tables_works_as_it_is_written(tmp_path: Path) -> None:
     follow(page("docs/tables.md"), tmp_path)
     assert (tmp_path / "runs" / "compare-pooling36" / "compare.html").is_file()

@@ -89,6 +89,20 @@ def test_several_runs_are_told_one_by_one_and_as_mean_with_deviation(tabular_run
     assert found.together.agreement["kendall"].value == pytest.approx(taus[1])
 
 
+def test_the_trials_of_another_run_can_be_the_truth(tabular_runs, measured_run):
+    whole = tabular_runs / "all" / "exhaustive" / "seed-0"
+    some = [tabular_runs / "some" / "random_search" / f"seed-{seed}" for seed in (0, 1)]
+    found = nas.rank(some, table=whole, samples=20)
+    assert (found.size, found.truth) == (36, "supernet_4")
+    assert [ranking.agreement["kendall"].value for ranking in found.runs] == [1.0, 1.0]  # the same figures
+    by_size = nas.rank(some[0], table=whole, truth="macs", samples=20).runs[0]
+    assert by_size.best == 18596480  # the smallest of all, whether it was tried or not
+    with pytest.raises(nas.InputError, match="another space than"):
+        nas.rank(some, table=measured_run.folder)
+    with pytest.raises(nas.InputError, match="has no objective 'supernet_8'"):
+        nas.rank(some, table=whole, truth="supernet_8")
+
+
 def test_regret_is_to_the_best_within_the_bounds_of_the_search(tmp_path):
     strategy = tmp_path / "bounded.yaml"
     strategy.write_text(
