@@ -41,6 +41,7 @@ from nasengine.preparation import PreparationEpoch, PreparationInputs, SharedWei
 from nasengine.records import Architecture
 from nasengine.runs.files import write_atomically
 from nasengine.space import SearchSpace, load_space
+from nasengine.space.domain import Domain
 from nasengine.training import evaluate, training_settings
 from nasengine.training.cohort import train_cohort
 from nasengine.training.course import Member
@@ -255,7 +256,7 @@ def begin(
     )
     epochs = arguments.total_epochs or arguments.per_model_epochs
     inputs = PreparationInputs(
-        space=space,
+        domain=Domain(space),
         task=make_task(space),
         training=training.to(device),
         validation=validation.to(device),

@@ -15,6 +15,7 @@ import torch
 
 from nasengine.data import Part
 from nasengine.space import SearchSpace
+from nasengine.space.domain import Domain
 from nasengine.tasks import Task
 
 
@@ -23,7 +24,7 @@ class PreparationInputs:
     """What a preparation works with.
 
     Args:
-        space: what is prepared for.
+        domain: what is prepared for: a space, and what of it may be searched.
         task: made from the space's.
         training, validation: two disjoint parts of the training images, on the device; the test part is not here.
         device: where it trains.
@@ -37,7 +38,7 @@ class PreparationInputs:
         checkpoint_every_s: seconds between checkpoints, which stand at the end of epochs.
     """
 
-    space: SearchSpace
+    domain: Domain
     task: Task
     training: Part
     validation: Part
@@ -52,6 +53,11 @@ class PreparationInputs:
     deterministic: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     checkpoint_every_s: float = 15.0
+
+    @property
+    def space(self) -> SearchSpace:
+        """All of it."""
+        return self.domain.space
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,13 @@ OnEpoch: TypeAlias = Callable[[PreparationEpoch], None]
 class PreparationSettings(Protocol):
     """What an entry of `PREPARATIONS` makes of the keyword arguments that a strategy writes."""
 
-    def check(self, space: SearchSpace, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
+    def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
         """Refuse before anything runs what could not end well.
+
+        Args:
+            domain: the space, and what of it may be searched.
+            network: arguments of the root network, changed for this phase.
+            budget: unit -> amount.
 
         Raises:
             InputError: settings or a budget that do not go with the space.

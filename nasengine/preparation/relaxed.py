@@ -16,7 +16,7 @@ from nasengine.preparation.relaxed_training import RelaxedTraining
 from nasengine.preparation.settings import in_order_of_channels
 from nasengine.records import canonical_json
 from nasengine.runs.files import write_atomically
-from nasengine.space import SearchSpace
+from nasengine.space.domain import Domain
 from nasengine.supernet.artifact import ABOUT, FORMAT, WEIGHTS
 from nasengine.supernet.relaxed import RelaxedSupernet, refuse_relations
 from nasengine.supernet.supernet import Supernet
@@ -82,11 +82,11 @@ class Relaxed:
             return Adam(rate=0.01, weight_decay=0.001)
         return make_component(OPTIMIZERS, self.choice_optimizer, kind="choice_optimizer")
 
-    def check(self, space: SearchSpace, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
+    def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
         """See `PreparationSettings.check`."""
         Length.of(budget, images=1, batch=1, drop_last=True)
-        refuse_relations(space)
-        RelaxedSupernet(Supernet(space, network=network))
+        refuse_relations(domain.space)
+        RelaxedSupernet(Supernet(domain.space, network=network))
 
     def prepare(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> str:
         """See `PreparationSettings.prepare`; leaves what `supernet/artifact.py` and `derived` read."""

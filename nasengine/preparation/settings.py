@@ -19,7 +19,6 @@ from nasengine.preparation.shared_weights import SharedWeightsTraining, train_sh
 from nasengine.records import canonical_json
 from nasengine.registry import look_up
 from nasengine.runs.files import write_atomically
-from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
 from nasengine.supernet.artifact import ABOUT, FORMAT, TABLE, WEIGHTS
 from nasengine.supernet.extent import Extent, survey
@@ -82,12 +81,12 @@ class SharedWeights:
         shown = "none" if augmentation is None else augmentation
         return training_settings({**mine, "batch": batch, "augmentation": shown})
 
-    def check(self, space: SearchSpace, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
+    def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
         """See `PreparationSettings.check`."""
         Length.of(budget, images=1, batch=1, drop_last=True)
-        self._make_sampler(space, survey(space, network))
+        self._make_sampler(domain, survey(domain.space, network))
         if self.norms == "own":
-            check_own_norms(space)
+            check_own_norms(domain.space)
 
     def prepare(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> str:
         """See `PreparationSettings.prepare`; leaves what `supernet/artifact.py` reads."""
@@ -108,7 +107,7 @@ class SharedWeights:
             InputError, RunError: see `prepare`.
         """
         settings = self.training(batch=inputs.batch, augmentation=inputs.augmentation)
-        sampler = self._make_sampler(inputs.space, survey(inputs.space, inputs.network))
+        sampler = self._make_sampler(inputs.domain, survey(inputs.space, inputs.network))
         models = sampler.models
         kind = SupernetWithOwnNorms if self.norms == "own" else Supernet
         supernet = kind(inputs.space, models=models, network=inputs.network, seed=inputs.seed, device=inputs.device)
@@ -166,12 +165,12 @@ class SharedWeights:
             raise InputError(Problem(f"sampler is {dict(self.sampler)!r}", expected=expected))
         return name, {key: value for key, value in self.sampler.items() if key != "type"}
 
-    def _make_sampler(self, space: SearchSpace, extent: Extent) -> SupernetSampler:
+    def _make_sampler(self, domain: Domain, extent: Extent) -> SupernetSampler:
         name, arguments = self._sampler()
         return make_sampler(
             look_up(SAMPLERS, name, "sampler"),
             arguments,
-            domain=Domain(space),
+            domain=domain,
             largest=extent.largest,
             smallest=extent.smallest,
         )

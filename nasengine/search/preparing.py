@@ -20,7 +20,7 @@ from nasengine.search.language.settings import PreparePhase, Strategy
 from nasengine.search.language.tables import built_tables
 from nasengine.search.prepared import is_prepared, read_history, write_prepared
 from nasengine.search.run_file import RunSettings
-from nasengine.search.searching import TENSORBOARD, evaluation_plan
+from nasengine.search.searching import TENSORBOARD, all_constraints, evaluation_plan, make_domain
 from nasengine.space import SearchSpace
 from nasengine.supernet.errors import SupernetError
 
@@ -47,7 +47,7 @@ def prepare(run: Path, settings: RunSettings, phase: PreparePhase, on_event: OnE
     assert images.validation is not None, "materials have both parts, though this one may be empty"
     assert phase.budget is not None, "asked for in check_prepare"
     inputs = PreparationInputs(
-        space=settings.space,
+        domain=make_domain(settings.space, phase, all_constraints(settings.space, settings.strategy)),
         task=materials.task,
         training=images.training,
         validation=images.validation,
@@ -102,7 +102,8 @@ def check_prepare(space: SearchSpace, strategy: Strategy, phase: PreparePhase) -
         yield strategy.problem(path, f"the phase {phase.name!r} has no budget", "expected such as {epochs: 100}")
         return
     try:
-        make_trainer(phase).check(space, network=phase.network, budget=phase.budget.amounts)
+        domain = make_domain(space, phase, all_constraints(space, strategy))
+        make_trainer(phase).check(domain, network=phase.network, budget=phase.budget.amounts)
     except InputError as error:
         for problem in error.problems:
             place = f"{path}.budget" if "budget" in problem.message else path

@@ -123,13 +123,15 @@ def all_constraints(space: SearchSpace, strategy: Strategy) -> tuple[Constraint,
     return (*of_space, *strategy.constraints)
 
 
-def make_domain(space: SearchSpace, phase: SearchPhase, constraints: Sequence[Constraint]) -> Domain:
-    """What may be proposed: all of the space, or what keeps the constraints that are known without a trial.
+def make_domain(space: SearchSpace, phase: Phase, constraints: Sequence[Constraint]) -> Domain:
+    """What may be proposed or prepared for: all of the space, or what keeps the constraints known without a trial.
 
     Raises:
         InputError: no architecture keeps the constraints; the message gives what the space can do.
     """
-    bounds = counted_constraints(space, constraints, metrics_of(space, phase)) if constraints else []
+    if not constraints:
+        return Domain(space)
+    bounds = counted_constraints(space, constraints, metrics_of(space, phase) if isinstance(phase, SearchPhase) else {})
     if not bounds:
         return Domain(space)
     pricer = pricer_of(space, canonical_json(dict(phase.network)))

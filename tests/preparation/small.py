@@ -10,6 +10,7 @@ import torch
 from nasengine.data import SplitSettings, load_data, split
 from nasengine.preparation import PreparationInputs, SharedWeights, SharedWeightsTraining
 from nasengine.space import SearchSpace, space_from_mapping
+from nasengine.space.domain import Domain
 from nasengine.tasks import ImageClassification
 
 BATCH_NORM = {"norm": {"affine": False, "statistics": "batch"}}
@@ -68,7 +69,7 @@ def inputs(folder: Path, space: SearchSpace | None = None, *, device: str = "cpu
     }
     target = torch.device(device)
     return PreparationInputs(
-        space=space,
+        domain=Domain(space),
         task=TASK,
         training=training.to(target),
         validation=validation.to(target),

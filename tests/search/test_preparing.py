@@ -123,6 +123,16 @@ def test_any_space_can_be_prepared_by_single_paths(tmp_path):
         artifact.check(pooling_space())
 
 
+def test_only_what_keeps_the_constraints_is_trained(tmp_path):
+    space = pooling_space()
+    macs = {one: nas.costs(space, one).macs for one in space.enumerate()}
+    bound = sorted(macs.values())[1]
+    run(tmp_path / "run", f"objectives.macs={{max: {bound}}}", "prepare.budget={steps: 2}", space=space)
+    table = json.loads((tmp_path / "run" / "prepare" / "table.json").read_text())
+    assert table["configurations"] == [one.to_json() for one, amount in macs.items() if amount <= bound]
+    assert len(table["configurations"]) == 2
+
+
 SPACE_FILE = """
 name: three_pools
 task: {kind: image_classification, input: [1, 8, 8], classes: 4}
