@@ -1,8 +1,8 @@
 """Cuts: which part of a shared tensor an architecture uses, and one step of autograd that takes all cuts at once.
 
 A part that is a rectangle of the shared tensor is a view of it and costs no memory; a part that is not (the input
-channels behind a concatenation) is gathered by index. While gradients are recorded all parts are copied side by side
-into one buffer, so that every layer sees dense weights and computes exactly what the plain network computes, and the
+channels behind a concatenation) is gathered by index. For a run all parts that are not dense are copied side by side
+into one buffer, so that every layer sees dense weights and computes exactly what the plain network computes; the
 backward writes all their gradients into one zeroed buffer: the cost grows neither with the number of axes that are
 cut nor, in launched kernels, with the number of tensors. Nothing waits for a device.
 """
@@ -98,8 +98,33 @@ class Bundle:
             self.copied += _aligned(_count(cut.shape))
 
     def take(self) -> tuple[Tensor, ...]:
-        """The parts as dense tensors, gradients flowing to the wholes."""
-        return TakeParts.apply(self, *self.wholes) if self.wholes else ()  # type: ignore[no-untyped-call]
+        """The parts as dense tensors, gradients flowing to the wholes where they are recorded."""
+        if not self.wholes:
+            return ()
+        if torch.is_grad_enabled():
+            taken: tuple[Tensor, ...] = TakeParts.apply(self, *self.wholes)  # type: ignore[no-untyped-call]
+            return taken
+        # They say that they need gradients as parameters do: PyTorch chooses between kernels by that, gradients or not.
+        return tuple(part.detach().requires_grad_() for part in self.copies(self.wholes))
+
+    def copies(self, wholes: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The parts as dense tensors."""
+        buffer = wholes[0].new_empty(self.copied)
+        parts, places, views = [], [], []
+        for cut, view, dense, (shape, strides, start), whole in zip(
+            self.cuts, self.views, self.dense, self.places, wholes, strict=True
+        ):
+            if dense:
+                assert view is not None
+                parts.append(view.detach())
+                continue
+            place = buffer.as_strided(shape, strides, start)
+            parts.append(place)
+            places.append(place)
+            views.append(cut.of(whole) if view is None else view)
+        if places:
+            torch._foreach_copy_(places, views)
+        return tuple(parts)
 
 
 def dense_strides(shape: Shape, like: Shape) -> Shape:
@@ -135,22 +160,7 @@ class TakeParts(torch.autograd.Function):
     def forward(ctx: Any, bundle: Bundle, *wholes: Tensor) -> tuple[Tensor, ...]:
         ctx.bundle = bundle
         ctx.set_materialize_grads(False)
-        buffer = wholes[0].new_empty(bundle.copied)
-        parts, places, views = [], [], []
-        for cut, view, dense, (shape, strides, start), whole in zip(
-            bundle.cuts, bundle.views, bundle.dense, bundle.places, wholes, strict=True
-        ):
-            if dense:
-                assert view is not None
-                parts.append(view.detach())
-                continue
-            place = buffer.as_strided(shape, strides, start)
-            parts.append(place)
-            places.append(place)
-            views.append(cut.of(whole) if view is None else view)
-        if places:
-            torch._foreach_copy_(places, views)
-        return tuple(parts)
+        return bundle.copies(wholes)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:

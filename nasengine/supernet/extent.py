@@ -160,7 +160,8 @@ def _survey(space: SearchSpace, builder: Builder) -> Extent:
     for column, decision in enumerate(decisions):
         if decision.path in whole:
             continue
-        look.extreme(reaching(decisions, column, wishes), 1, only=range(column, len(decisions)))
+        inside = look.extreme(reaching(decisions, column, wishes), 1, only=range(column, len(decisions)))
+        wishes[column] = inside[column]
     low = look.extreme([_by_number(decision, largest=False) for decision in decisions], -1)
     largest, smallest = whole, look.architecture(low)
     if space.relations:

@@ -39,6 +39,7 @@ FIXED = "keep this width fixed, or make its options named nodes of a choice, eac
 
 Leaves = Mapping[str, Leaf]
 Mask = NDArray[np.bool_]
+Structure = frozenset[tuple[str, type[nn.Module]]]  # keys and classes of all modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Probe:
         self._whole: dict[str, tuple[list[frozenset[int]], Leaf]] = {}
         self._probed: set[Architecture] = set()
         self._side: int | None = None
-        self._known: dict[Architecture, Leaves] = {}
+        self._known: dict[Architecture, tuple[Leaves, Structure]] = {}
         if extent.varied:
             self._learn()
 
@@ -104,10 +105,13 @@ class Probe:
         unlike = self._unlike(whole)
         full = self._leaves(whole)
         news: list[Architecture] = []
-        for variant in self._singles(whole):
-            theirs = self._leaves(variant)
-            if theirs.keys() == full.keys():
+        met = {self._structure(whole)}
+        for single in self._singles(whole):
+            if self._structure(single) in met:
                 continue
+            met.add(self._structure(single))
+            variant = self.widest(single)
+            theirs = self._leaves(variant)
             narrower = {
                 key for key, leaf in theirs.items() if key in full and leaf.inputs != self.extent.leaves[key].inputs
             }
@@ -130,6 +134,7 @@ class Probe:
         architectures = self._alike(widest)
         each = [self._leaves(architecture) for architecture in architectures]
         base = each[0]
+        each = [one for one in each if all(_within(one[key], leaf) for key, leaf in base.items())]
         seen = self._trace(
             widest, {key: self._on(key, base[key], [one[key] for one in each]) for key in base}, len(each)
         )
@@ -161,7 +166,8 @@ class Probe:
             Problem(
                 f"{key} ({leaf.kind}) takes {width} channels in an architecture, but {found} of those that reach it in "
                 "the largest network are its: an operation before it mixes channels (a softmax or a norm over them, a "
-                "recurrent layer), or a fused layer before it does not say what its channels are made of",
+                "product with a parameter that no layer holds), or a fused layer before it does not say what its "
+                "channels are made of",
                 expected=f"{CHANNELS}; or {FIXED}",
             )
         )
@@ -235,7 +241,7 @@ class Probe:
         matched = [{by_source[source] for source in sources if source in by_source} for sources in channels]
         if not any(matched):
             return np.arange(len(channels))
-        if any(len(numbers) != 1 for numbers in matched):
+        if any(len(numbers) != 1 for numbers in matched) or len(set().union(*matched)) < len(matched):
             raise SupernetError(
                 Problem(
                     f"{key}: which of its shared input channels are used is ambiguous, as what comes before it differs",
@@ -316,22 +322,30 @@ class Probe:
         return self.space.decode(np.array(filled, dtype=np.int16))
 
     def _leaves(self, architecture: Architecture) -> Leaves:
+        return self._known_of(architecture)[0]
+
+    def _structure(self, architecture: Architecture) -> Structure:
+        return self._known_of(architecture)[1]
+
+    def _known_of(self, architecture: Architecture) -> tuple[Leaves, Structure]:
         if architecture not in self._known:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[architecture] = leaves_of(self.builder.network(architecture).network)
+            found = list(layers(self.builder.network(architecture).network))
+            structure = frozenset((layer.key, type(layer.module)) for layer in found)
+            self._known[architecture] = {layer.key: layer.leaf for layer in found if layer.leaf is not None}, structure
         return self._known[architecture]
 
     def widest(self, architecture: Architecture) -> Architecture:
         """The architecture of the same structure in which every decision on widths is as in the largest."""
         row = self.space.encode(architecture).tolist()
-        wanted = {key: leaf.kind for key, leaf in self._leaves(architecture).items()}
+        wanted = self._structure(architecture)
         for column, wish in enumerate(self.extent.wishes):
             if row[column] in (-1, wish):
                 continue
             tried = [*row[:column], wish, *row[column + 1 :]]
             other = self._decoded(tried)
-            if {key: leaf.kind for key, leaf in self._leaves(other).items()} == wanted:
+            if self._structure(other) == wanted:
                 row = self.space.encode(other).tolist()
         return self._decoded(row)
 
@@ -347,7 +361,7 @@ class Probe:
     def _alike(self, widest: Architecture) -> list[Architecture]:
         """The architecture itself, and others of its structure with widths at random and each width alone."""
         row = self.space.encode(widest).tolist()
-        wanted = {key: leaf.kind for key, leaf in self._leaves(widest).items()}
+        wanted = self._structure(widest)
         free: dict[int, list[int]] = {}
         for column, decision in enumerate(self.space.decisions):
             if row[column] < 0:
@@ -357,14 +371,14 @@ class Probe:
                 other = self._decoded([*row[:column], option, *row[column + 1 :]])
                 if other.keys() != widest.keys():
                     continue
-                if {key: leaf.kind for key, leaf in self._leaves(other).items()} == wanted:
+                if self._structure(other) == wanted:
                     free.setdefault(column, [row[column]]).append(option)
         rng = np.random.default_rng(0)
         found = [widest]
         for _ in range(RANDOM - 1):
             drawn = [int(rng.choice(free[c])) if c in free else index for c, index in enumerate(row)]
             other = self._decoded(drawn)
-            if {key: leaf.kind for key, leaf in self._leaves(other).items()} == wanted:
+            if self._structure(other) == wanted:
                 found.append(other)
         return found
 
@@ -405,9 +419,8 @@ def _used(known: Iterable[Sources], on: Mask, width: int) -> tuple[int, ...] | N
     return None
 
 
-def leaves_of(network: nn.Module) -> dict[str, Leaf]:
-    """Layer -> its row of the table, for all layers of a network that have one."""
-    return {layer.key: layer.leaf for layer in layers(network) if layer.leaf is not None}
+def _within(leaf: Leaf, whole: Leaf) -> bool:
+    return leaf.outputs <= whole.outputs and (leaf.inputs or 0) <= (whole.inputs or 0)
 
 
 def _check_groups(key: str, leaves: Sequence[Leaf]) -> None:

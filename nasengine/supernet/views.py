@@ -1,7 +1,7 @@
 """A view: the private network of one architecture, its tensors put in as parts of the shared weights.
 
-Where a part is the whole tensor, the shared parameter itself is put in and costs nothing. Other parts are taken
-afresh before each run that records gradients, in one step; without gradients the parts taken once are good for ever.
+Where a part is the whole tensor, the shared parameter itself is put in and costs nothing. Other parts are taken afresh
+before each run, in one step, and let go after it, so that a view that is only kept needs no memory.
 """
 
 from __future__ import annotations
@@ -65,40 +65,30 @@ class View:
                 if not cut.is_view:
                     self._statistics.append(_Statistic(held.slots, held.name, own, whole, cut))
             self._bundle = Bundle(taken, wholes)
-            self._put(self._bundle.views)
-        self._recorded = False  # whether the parts in the network are of a run that recorded gradients
+            # What hangs there between runs: views, and where there is none what has no memory.
+            idle = zip(self._bundle.views, self._places, strict=True)
+            self._idle = [slots[name] if view is None else view for view, (slots, name) in idle]
+            self._put(self._idle)
         if self._places or self._statistics:
             private.network.register_forward_pre_hook(self.before)
-        if self._statistics:
             private.network.register_forward_hook(self.after)
 
     def before(self, network: nn.Module, _: Any) -> None:
         """Take the parts that the coming run needs."""
-        if torch.is_grad_enabled():
-            self._put(self._bundle.take())
-            self._recorded = True
-        else:
-            if self._recorded:
-                self._put(self._bundle.views)
-                self._recorded = False
-            bundle = self._bundle
-            for (slots, name), view, cut, whole in zip(
-                self._places, bundle.views, bundle.cuts, bundle.wholes, strict=True
-            ):
-                if view is None:
-                    slots[name] = cut.of(whole)
+        self._put(self._bundle.take())
         for statistic in self._statistics:
             if statistic.in_place:
                 statistic.own.copy_(statistic.cut.of(statistic.whole))
 
     def after(self, network: nn.Module, _: Any, output: Any) -> None:
-        """Write statistics that were gathered back to where they were taken from."""
+        """Let the parts go; write statistics that were gathered back to where they were taken from."""
+        self._put(self._idle)
         if network.training:
             for statistic in self._statistics:
                 if statistic.in_place:
                     statistic.cut.write(statistic.whole, statistic.own)
 
-    def _put(self, parts: Sequence[Tensor | None]) -> None:
+    def _put(self, parts: Sequence[Tensor]) -> None:
         for (slots, name), part in zip(self._places, parts, strict=True):
             slots[name] = part
 
