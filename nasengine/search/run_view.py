@@ -185,9 +185,9 @@ class Run:
             for trial in self.trials:
                 if trial.number == int(name):
                     return self._found(trial.architecture, trial.number)
-            raise InputError(
-                Problem(f"there is no trial {name} in {self.folder}", expected=f"expected 0 to {len(self.trials) - 1}")
-            )
+            last = len(self.trials) - 1
+            expected = f"expected 0 to {last}" if last >= 0 else "expected choice -> option: its search measured nothing"
+            raise InputError(Problem(f"there is no trial {name} in {self.folder}", expected=expected))
         if kind == "known" and name in self.space.known:
             return self._found(self.space.known[name].architecture, None)
         known = ", ".join(f"known.{name}" for name in self.space.known)
