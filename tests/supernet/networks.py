@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -204,11 +205,13 @@ network: {network}
 """
 
 
-def space_of(network: str, name: str = "own") -> SearchSpace:
+def space_of(
+    network: str, name: str = "own", *, text: str = SPACE, more: str = "", modules: Sequence[str] = ()
+) -> SearchSpace:
     """The space of a network written as one node; `own:` stands for this module."""
-    allow_modules([__name__])
-    text = SPACE.format(name=name, network=network.replace("own:", f"{__name__}:"))
-    return SearchSpace(parse_space(text, "own.yaml"))
+    allow_modules([__name__, *modules])
+    written = text.format(name=name, network=network.replace("own:", f"{__name__}:")) + more
+    return SearchSpace(parse_space(written, "own.yaml"))
 
 
 def trick(name: str) -> SearchSpace:
