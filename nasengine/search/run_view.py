@@ -186,7 +186,7 @@ class Run:
                 if trial.number == int(name):
                     return self._found(trial.architecture, trial.number)
             last = len(self.trials) - 1
-            expected = f"expected 0 to {last}" if last >= 0 else "expected choice -> option: its search measured nothing"
+            expected = f"expected 0 to {last}" if last >= 0 else "expected choice -> option, as nothing was measured"
             raise InputError(Problem(f"there is no trial {name} in {self.folder}", expected=expected))
         if kind == "known" and name in self.space.known:
             return self._found(self.space.known[name].architecture, None)
