@@ -45,7 +45,7 @@ def read_facts(network: nn.Module, cuts: Mapping[str, Cut]) -> dict[Fact, Hashab
         found["form", key] = form_of(module, cuts, key)
         inputs = inputs_of(module, cuts, key)
         if inputs is not None:
-            found["inputs", key] = inputs.stop if isinstance(inputs, slice) else inputs
+            found["inputs", key] = _channels(inputs)
         if isinstance(module, Convolution):
             found["kernel", key] = module.kernel_size, module.padding
         elif isinstance(module, nn.GroupNorm):
@@ -69,6 +69,13 @@ def inputs_of(layer: nn.Module, cuts: Mapping[str, Cut], key: str) -> Axis | Non
     if isinstance(layer, nn.ZeroPad1d) or (isinstance(layer, Convolution) and layer.groups > 1):
         return None
     return None if cut is None else cut.axes[1]
+
+
+def _channels(axis: Axis) -> int | tuple[int, ...]:
+    """How many channels, where they are the first ones, else which."""
+    if isinstance(axis, tuple):
+        return axis
+    return tuple(range(axis.start, axis.stop)) if axis.start else int(axis.stop)
 
 
 def form_of(module: nn.Module, cuts: Mapping[str, Cut], key: str) -> Hashable:

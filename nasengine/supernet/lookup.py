@@ -69,8 +69,9 @@ class Lookup:
     # --- learning -------------------------------------------------------------------------------------------------
 
     def row(self, wishes: Sequence[int]) -> Row:
-        """The canonical row of an option for every decision, whether it is active or not."""
-        return tuple(self.space.canonical(np.array([wishes], dtype=np.int16))[0].tolist())
+        """The canonical row of an option for every decision, active or not; the largest where it says INACTIVE."""
+        full = [option if option >= 0 else largest for option, largest in zip(wishes, self.wishes, strict=True)]
+        return tuple(self.space.canonical(np.array([full], dtype=np.int16))[0].tolist())
 
     def facts(self, row: Row) -> Facts:
         """The facts of an architecture, read from its network if that has not been done."""
@@ -218,19 +219,26 @@ class Lookup:
         return len(set(self.values.get(fact, {}).values()) - {ABSENT}) > 1
 
     def number(self, fact: Fact, value: Hashable) -> int:
-        """A whole number that stands for a value: itself, or its place among the values of this fact seen so far."""
+        """A whole number that stands for a value: itself, or below ABSENT by its place among those seen so far."""
         if isinstance(value, int):
             return value
         names = self._names[fact]
-        return names.setdefault(value, len(names))
+        return named(names.setdefault(value, len(names)))
 
     def value(self, fact: Fact, number: int) -> Hashable:
         """What a number of `number` stands for."""
-        return next((value for value, place in self._names[fact].items() if place == number), number)
+        if number >= ABSENT:
+            return number
+        return next(value for value, place in self._names[fact].items() if named(place) == number)
 
     def table(self, facts: Sequence[Fact]) -> FactTable:
         """These facts of many architectures at once."""
         return FactTable(self, facts)
+
+
+def named(place: int) -> int:
+    """The number of a value that is none itself, by its place; and the place, by the number."""
+    return ABSENT - 1 - place
 
 
 def _parent(key: str, keys: set[str]) -> str | None:

@@ -18,7 +18,7 @@ from nasengine.networks.composition import Cell, Parallel, Residual
 from nasengine.supernet.cuts import Bundle, Cut
 from nasengine.supernet.facts import Fact
 from nasengine.supernet.keys import Held, layers
-from nasengine.supernet.lookup import ABSENT, Row
+from nasengine.supernet.lookup import ABSENT, Row, named
 from nasengine.supernet.masked_layers import Kernels, Masking, base_of, mask
 from nasengine.supernet.masking import Gate, Listed, MaskError, Masks, On, Pick, Prefix
 from nasengine.supernet.plans import Structure
@@ -85,6 +85,7 @@ class MaskedNetwork(nn.Module):
         for part in list(self.others):
             self._insert(part, None, slots)
         self.limits = np.array([self._limit(fact) for fact in self.facts], dtype=np.int64)
+        self._kernels = [place for place, (what, _) in enumerate(self.facts) if what == "kernel"]
         unlimited = self.limits == np.iinfo(np.int64).max
         self.defaults = np.where(unlimited, [fact[0] != "there" for fact in self.facts], self.limits)
         self.exact = [fact for fact in self.lookup.values if self._must_agree(fact)]
@@ -133,7 +134,7 @@ class MaskedNetwork(nn.Module):
         kernels, group_column, groups = None, None, 0
         if self._differs(("kernel", key)):
             sizes = [value for value in self.lookup.values["kernel", key].values() if value != ABSENT]
-            numbered = {self.lookup.number(("kernel", key), size): size for size in sizes}
+            numbered = {named(self.lookup.number(("kernel", key), size)): size for size in sizes}
             kernels = Kernels(tuple(numbered[n] for n in range(len(numbered))), self._column(("kernel", key)))  # type: ignore[misc]
         if isinstance(module, nn.GroupNorm):
             counts = [v for v in self.lookup.values["groups", key].values() if isinstance(v, int) and v != ABSENT]
@@ -218,6 +219,7 @@ class MaskedNetwork(nn.Module):
         """
         found = self.fact_table.numbers(rows)
         numbers, exact = found[:, : len(self.facts)], found[:, len(self.facts) :]
+        numbers[:, self._kernels] = ABSENT - 1 - numbers[:, self._kernels]  # as by `named`
         if (numbers > self.limits).any():
             column = int(np.argwhere(numbers > self.limits)[0][1])
             raise MaskError(f"{self.facts[column][1]} is larger in one architecture than in the largest of its plan")

@@ -9,6 +9,7 @@ be views, single choices are tried; those that make the difference are structura
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +26,9 @@ from nasengine.supernet.plans import Key
 
 TOLERANCE = 1e-12  # of outputs, and of gradients beside the gradient as a whole
 RELATIVE = 1e-9  # of the gradient of one tensor, beside itself
-FEWEST, MOST = 2, 4  # architectures of a proof
+AT_ONCE = 4  # architectures of one comparison; the first is always the largest
+MOST = 16  # architectures of a proof, as far as
+SECONDS = 8.0  # allow; the first comparison is always made
 CANDIDATES = 256  # among which they are looked for
 IMAGES = 2  # for each architecture
 SIDES = (16, 32, 64)  # of images that are tried before those of the task, which may be far larger
@@ -69,8 +72,7 @@ def prove(weights: SharedWeights, passes: MaskedPasses, key: Key) -> bool:
         passes.separate(passes.structure.columns)
         return True
     try:
-        finding = compare(weights, passes, key, covering(weights, passes, key, MOST))
-        why = "" if finding.equal else describe(finding)
+        why = _compare_some(weights, passes, key)
     except MaskError as error:
         why = str(error)
         if error.layer and (columns := _columns_of(passes, error.layer)):
@@ -83,6 +85,19 @@ def prove(weights: SharedWeights, passes: MaskedPasses, key: Key) -> bool:
             return True
     passes.note(key, why)
     return False
+
+
+def _compare_some(weights: SharedWeights, passes: MaskedPasses, key: Key) -> str:
+    """Why masks are not views for some architectures of a plan; empty if they are for all that time allows."""
+    rows = covering(weights, passes, key, MOST)
+    began = time.monotonic()
+    for start in range(1, len(rows), AT_ONCE - 1):
+        if start > 1 and time.monotonic() - began > SECONDS:
+            break
+        finding = compare(weights, passes, key, np.concatenate([rows[:1], rows[start : start + AT_ONCE - 1]]))
+        if not finding.equal:
+            return describe(finding)
+    return ""
 
 
 def describe(finding: Finding) -> str:
@@ -106,20 +121,15 @@ def covering(weights: SharedWeights, passes: MaskedPasses, key: Key, count: int)
     rows = space.sample_encoded(np.random.default_rng(0), CANDIDATES)
     for column, option in zip(passes.structure.columns, key, strict=True):
         rows[:, column] = option
-    rows = np.array([passes.lookup.row(_full(row, passes.lookup.wishes)) for row in rows.tolist()], dtype=np.int16)
+    rows = np.array([passes.lookup.row(row) for row in rows.tolist()], dtype=np.int16)
     rows = rows[space.satisfies_encoded(rows) & (rows[:, list(passes.structure.columns)] == list(key)).all(1)]
     chosen = [np.array(passes.structure.base(key), dtype=np.int16)]
     while len(chosen) < count and len(rows):
         taken = np.array(chosen)
         new = np.array([(~(row == taken).any(0)).sum() for row in rows])
-        if not new.max():
-            break
         chosen.append(rows[int(new.argmax())])
-    return np.array(chosen if len(chosen) > 1 else chosen * FEWEST, dtype=np.int16)
-
-
-def _full(row: Sequence[int], wishes: Sequence[int]) -> list[int]:
-    return [index if index >= 0 else wish for index, wish in zip(row, wishes, strict=True)]
+        rows = rows[(rows != chosen[-1]).any(1)]
+    return np.array(chosen if len(chosen) > 1 else chosen * 2, dtype=np.int16)
 
 
 def compare(weights: SharedWeights, passes: MaskedPasses, key: Key, rows: NDArray[np.int16]) -> Finding:
@@ -229,7 +239,7 @@ def _blame(weights: SharedWeights, passes: MaskedPasses, key: Key) -> list[int]:
             if option != base[column]:
                 row = list(base)
                 row[column] = option
-                rows.append(passes.lookup.row(_full(row, passes.lookup.wishes)))
+                rows.append(passes.lookup.row(row))
         try:
             if not _difference(weights, passes, key, np.array(rows[:3], dtype=np.int16)) <= TOLERANCE:
                 found.append(column)

@@ -109,6 +109,19 @@ def test_what_does_not_run_by_masks_says_why(name):
     assert all(plan.masked or plan.note for plan in plans)
 
 
+def test_masks_are_views_where_channels_do_not_begin_at_the_first():
+    """Behind a concatenation whose first branch is not there."""
+    branches = ", ".join(f"{name}: {{type: conv, width: {{choice: [2, 4]}}}}" for name in "abc")
+    node = f"{{type: parallel, join: concat, branches: {{subset: {{size: [1, 3], of: {{{branches}}}}}}}}}"
+    space = space_with(f"{node}, {{type: conv, width: 6}}")
+    twin = Supernet(space)._in_double()
+    architectures = [a for a in space.enumerate() if a["network.layers.1.branches"] in (("b",), ("c",), ("b", "c"))]
+    plans = twin.plans(architectures[:16])
+    assert [plan.masked for plan in plans] == [True]
+    finding = compare(twin, twin._several.passes, plans[0].key, space.encode_many(plans[0].architectures))
+    assert finding.equal, finding
+
+
 def test_a_batch_of_architectures_is_their_views_side_by_side():
     space = space_with(NODES["mbconv"])
     supernet = Supernet(space).eval()
