@@ -69,7 +69,7 @@ def _measure(call: ModuleCall, shape: Shape) -> Shape:
 
 
 def skip_arithmetic(module: nn.Module) -> None:
-    """Have PyTorch's activations, batch and layer normalisations hand on what they get, checked but not computed.
+    """Have PyTorch's activations, batch and layer normalisations and linear layers check what they get, and no more.
 
     Without memory PyTorch spells such operations out in Python, which takes three quarters of the time of a block.
     The module is good for shapes only afterwards.
@@ -82,6 +82,8 @@ def skip_arithmetic(module: nn.Module) -> None:
             vars(part)["forward"] = functools.partial(_check_channels, part)
         elif isinstance(part, nn.LayerNorm) and forward is nn.LayerNorm.forward:
             vars(part)["forward"] = functools.partial(_check_width, part)
+        elif isinstance(part, nn.Linear) and forward is nn.Linear.forward:
+            vars(part)["forward"] = functools.partial(_widen, part)
 
 
 def _hand_on(x: Tensor) -> Tensor:
@@ -100,6 +102,13 @@ def _check_width(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     if tuple(x.shape[-len(expected) :]) != expected:
         raise ValueError(f"expected {write_shape(expected)} at the end of the shape, got {write_shape(tuple(x.shape))}")
     return x
+
+
+def _widen(linear: nn.Linear, x: Tensor) -> Tensor:
+    if x.shape[-1:] != (linear.in_features,):
+        found = write_shape(tuple(x.shape))
+        raise ValueError(f"expected {linear.in_features} at the end of the shape, got {found}")
+    return x.new_empty((*x.shape[:-1], linear.out_features))
 
 
 def _is_for_want_of_memory(error: BaseException | None) -> bool:

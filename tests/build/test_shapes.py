@@ -34,18 +34,19 @@ def test_a_shape_found_without_memory_is_that_of_the_module(made, shape):
 
 
 @pytest.mark.parametrize(
-    ("norm", "shape", "message"),
+    ("layer", "shape", "message"),
     [
         (nn.BatchNorm2d(4), (2, 5, 3, 3), "expected 4 channels, got 5"),
         (nn.BatchNorm2d(4), (2, 4), "expected 4D input"),
         (nn.BatchNorm1d(4), (2, 4, 3, 3), "expected 2D or 3D input"),
         (nn.LayerNorm(4), (2, 3, 5), "expected 4 at the end of the shape, got 2×3×5"),
+        (nn.Linear(4, 8), (2, 3, 5), "expected 4 at the end of the shape, got 2×3×5"),
     ],
 )
-def test_a_normalisation_that_is_not_computed_still_checks_its_input(norm, shape, message):
-    skip_arithmetic(norm)
+def test_a_layer_that_is_not_computed_still_checks_its_input(layer, shape, message):
+    skip_arithmetic(layer)
     with pytest.raises(ValueError, match=message):
-        norm(torch.zeros(shape))
+        layer(torch.zeros(shape))
 
 
 def test_activations_of_a_user_that_change_the_shape_are_computed():
