@@ -60,6 +60,7 @@ class Cut:
             place.copy_(part)
 
 
+MOST_INDICES = 50_000  # kept at a time
 _indices: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
 
 
@@ -67,6 +68,8 @@ def indices(axis: Axis, device: torch.device) -> Tensor:
     """The indices of an axis on a device; copied there once, without waiting for it."""
     assert isinstance(axis, tuple)
     key = (axis, device)
+    if len(_indices) >= MOST_INDICES:
+        _indices.clear()
     if key not in _indices:
         with torch.inference_mode(False):
             _indices[key] = torch.tensor(axis, dtype=torch.long).to(device, non_blocking=True)
@@ -86,6 +89,13 @@ class Bundle:
         self.views = tuple(
             cut.of(whole.detach()) if cut.is_view else None for cut, whole in zip(cuts, wholes, strict=True)
         )
+        # A CUDA graph reads them whenever it is replayed, as long as it has this bundle.
+        self.indices = [
+            indices(axis, whole.device)
+            for cut, whole in zip(cuts, wholes, strict=True)
+            for axis in cut.axes
+            if not isinstance(axis, slice)
+        ]
         # A part that begins the whole and is as long in all axes but the first is dense as it is.
         self.dense = tuple(view is not None and is_dense(view) for view in self.views)
         self.places: list[tuple[Shape, Shape, int]] = []

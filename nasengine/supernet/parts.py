@@ -19,6 +19,7 @@ from nasengine.supernet.keys import Held
 from nasengine.supernet.leaves import Role
 
 Channels = tuple[int, ...]
+MOST_CUTS = 100_000  # kept at a time, of some hundred bytes each
 
 
 class Parts:
@@ -49,6 +50,8 @@ class Parts:
             key = each.key, tuple(each.tensor.shape), each.factors, channels
             cut = known.get(key)
             if cut is None:
+                if len(known) >= MOST_CUTS:
+                    known.clear()
                 cut = known[key] = self._cut(each, key[1], channels)
             found.append(cut)
         return found

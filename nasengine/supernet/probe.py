@@ -9,7 +9,7 @@ structure is probed, and where that does not help either, channels are mixed and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,15 +28,12 @@ from nasengine.supernet.keys import layers
 from nasengine.supernet.leaves import Leaf
 from nasengine.supernet.parts import factored
 from nasengine.supernet.private import Builder
+from nasengine.supernet.sources import CHANNELS, FIXED, Origins, Sources, shared_channels, used
 from nasengine.supernet.taint import trace
 
 RANDOM = 6  # architectures of one structure that are run together
-AT_A_TIME = 64  # patterns in one run that looks for sources
 MOST_KNOWN = 2000  # architectures whose layers are remembered
 SIDES = (16, 32)  # of the images that are tried first
-CHANNELS = "declare what its channels are made of in the class that holds the fused layer, axes = {'qkv': (3, 'heads')}"
-FIXED = "keep this width fixed, or make its options named nodes of a choice, each with weights of its own"
-
 Leaves = Mapping[str, Leaf]
 Mask = NDArray[np.bool_]
 Structure = frozenset[tuple[str, type[nn.Module]]]  # keys and classes of all modules
@@ -53,22 +50,6 @@ class Active:
 
     inputs: Tensor | None
     outputs: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where the input channels of one layer come from, in networks of some structure.
-
-    Args:
-        columns: (n, k) for each channel of the structure's largest network, places in the vector of all output
-            channels of all layers; the last place, which is always off, fills rows up.
-        shared: (n,) the channel of the shared layer that it is.
-        always: (n,) whether it comes from no layer that could be off.
-    """
-
-    columns: NDArray[np.int64]
-    shared: NDArray[np.int64]
-    always: Mask
 
 
 class Probe:
@@ -91,7 +72,7 @@ class Probe:
             self.starts[key] = self.length
             self.length += leaf.outputs
         self.unlike: dict[str, list[Sources]] = {}  # layers whose inputs are not always the first ones
-        self._whole: dict[str, tuple[list[frozenset[int]], Leaf]] = {}
+        self._whole: dict[str, list[frozenset[int]]] = {}
         self._probed: set[Architecture] = set()
         self._side: int | None = None
         self._known: dict[Architecture, tuple[Leaves, Structure]] = {}
@@ -178,77 +159,15 @@ class Probe:
             return
         self._probed.add(widest)
         leaves = self._leaves(widest)
-        makers = [key for key, leaf in leaves.items() if not leaf.follows and key in self.starts]
-        bits = max((leaves[key].outputs for key in makers), default=1).bit_length()
-        patterns: list[tuple[str, int]] = [("leaf", number) for number in range(len(makers))]
-        patterns += [("one", bit) for bit in range(bits)] + [("zero", bit) for bit in range(bits)]
-        numbers = {key: np.arange(leaves[key].outputs) for key in makers}
-        arrived: dict[str, list[Mask]] = {}
-        for start in range(0, len(patterns), AT_A_TIME):
-            chunk = patterns[start : start + AT_A_TIME]
-            outputs = {}
-            for number, key in enumerate(makers):
-                rows = [
-                    np.full(len(numbers[key]), value != number)
-                    if kind == "leaf"
-                    else ((numbers[key] >> value) & 1).astype(bool) == (kind == "zero")
-                    for kind, value in chunk
-                ]
-                outputs[key] = torch.from_numpy(np.array(rows))
-            seen = self._trace(widest, outputs, len(chunk))
-            for key in self.unlike:
-                if key in seen:
-                    arrived.setdefault(key, []).append(~seen[key].numpy())
-        for key, chunks in arrived.items():
-            tainted = np.concatenate(chunks)  # (patterns, C)
-            self._enter(key, leaves[key], makers, tainted[: len(makers)], tainted[len(makers) :].reshape(2, bits, -1))
-
-    def _enter(self, key: str, leaf: Leaf, makers: Sequence[str], by_leaf: Mask, by_bit: Mask) -> None:
-        """Keep what was found of one layer, matched with the channels of the shared layer."""
-        ones, zeros = by_bit  # (bits, C) each
-        channels: list[frozenset[int]] = []
-        for channel in range(by_leaf.shape[1]):
-            numbers = np.flatnonzero(by_leaf[:, channel])
-            if len(numbers) and (ones[:, channel] & zeros[:, channel]).any():
-                raise SupernetError(
-                    Problem(
-                        f"{key} ({leaf.kind}): what reaches its input channel {channel} is made of several channels of "
-                        f"{', '.join(makers[int(number)] for number in numbers[:3])}",
-                        expected=f"{CHANNELS}; or {FIXED}",
-                    )
-                )
-            place = int((ones[:, channel].astype(np.int64) << np.arange(len(ones))).sum())
-            channels.append(frozenset(self.starts[makers[int(number)]] + place for number in numbers))
-        if key not in self._whole:
-            self._whole[key] = channels, leaf
-        shared = self._matched(key, channels)
-        longest = max(map(len, channels), default=0) or 1
-        columns = np.full((len(channels), longest), self.length, dtype=np.int64)
-        for number, sources in enumerate(channels):
-            columns[number, : len(sources)] = sorted(sources)
-        found = Sources(columns, shared, np.array([not sources for sources in channels]))
-        self.unlike[key].append(found)
-
-    def _matched(self, key: str, channels: Sequence[frozenset[int]]) -> NDArray[np.int64]:
-        """For each channel of a structure's largest network the channel of the shared layer with the same sources."""
-        known, _ = self._whole[key]
-        if len(channels) == len(known):
-            return np.arange(len(channels))
-        by_source: dict[int, int] = {}
-        for number, sources in enumerate(known):
-            for source in sources:
-                by_source.setdefault(source, number)
-        matched = [{by_source[source] for source in sources if source in by_source} for sources in channels]
-        if not any(matched):
-            return np.arange(len(channels))
-        if any(len(numbers) != 1 for numbers in matched) or len(set().union(*matched)) < len(matched):
-            raise SupernetError(
-                Problem(
-                    f"{key}: which of its shared input channels are used is ambiguous, as what comes before it differs",
-                    expected=FIXED,
-                )
-            )
-        return np.array([next(iter(numbers)) for numbers in matched])
+        makers = {key: leaf.outputs for key, leaf in leaves.items() if not leaf.follows and key in self.starts}
+        origins = Origins(makers, self.starts)
+        for outputs in origins.rounds():
+            origins.note(self._trace(widest, outputs, len(next(iter(outputs.values())))), self.unlike)
+        for key in self.unlike:
+            channels = origins.of(key, leaves[key].kind) if key in leaves else None
+            if channels:
+                known = self._whole.setdefault(key, channels)
+                self.unlike[key].append(Sources.of(channels, shared_channels(key, channels, known), self.length))
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -269,13 +188,12 @@ class Probe:
             leaf = leaves.get(key)
             if leaf is None or leaf.inputs is None:
                 continue
-            channels = _used(sources, on, leaf.inputs)
+            channels = used(sources, on, leaf.inputs)
             if channels is None:
                 self.probe(self.widest(architecture))
-                channels = _used(sources, on, leaf.inputs)
+                channels = used(sources, on, leaf.inputs)
             if channels is None:
-                reach = on[sources[-1].columns].any(1) | sources[-1].always if sources else on[:0]
-                raise self._mixed(key, leaf, leaf.inputs, int(reach.sum()))
+                raise self._mixed(key, leaf, leaf.inputs, int(sources[-1].on(on).sum()) if sources else 0)
             if channels != tuple(range(leaf.inputs)):
                 found[key] = channels
         return found
@@ -408,15 +326,6 @@ class Probe:
         except (RuntimeError, ValueError, AssertionError, IndexError):
             return False
         return True
-
-
-def _used(known: Iterable[Sources], on: Mask, width: int) -> tuple[int, ...] | None:
-    """The channels of the shared layer that are on, by the first structure in which as many are as wanted."""
-    for sources in known:
-        used = on[sources.columns].any(1) | sources.always
-        if int(used.sum()) == width:
-            return tuple(np.sort(sources.shared[used]).tolist())
-    return None
 
 
 def _within(leaf: Leaf, whole: Leaf) -> bool:
