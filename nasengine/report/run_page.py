@@ -11,6 +11,7 @@ from nasengine.report.labels import short_names
 from nasengine.report.page import Page, Section
 from nasengine.report.progress import curve_blocks, progress_blocks
 from nasengine.report.records import RunRecord
+from nasengine.report.relaxed import relaxed_blocks
 from nasengine.report.summary import summary_blocks
 from nasengine.report.winner import winner_blocks
 
@@ -20,7 +21,7 @@ def run_page(run: RunRecord) -> Page:
     names = short_names(decision.path for decision in run.space.decisions)
     sections = [Section("Summary", summary_blocks(run, names))]
     for prepared in run.prepared:
-        blocks = prepared_blocks(prepared, names)
+        blocks = [*prepared_blocks(prepared, names), *relaxed_blocks(prepared, run.space, names)]
         suffix = f" of {prepared.name}" if len(run.prepared) > 1 else ""
         sections += [Section(f"What was prepared{suffix}", blocks)] if blocks else []
     for search in run.searches:
