@@ -15,7 +15,9 @@ those of heads and of mlp_width mask one layer each; "optional" is a gate; any c
 statistics per architecture, which the row "last width" (one choice, behind all other layers) shows almost alone.
 
     python benchmarks/supernet_steps.py --out benchmarks/results/supernet_steps.json
-    python benchmarks/supernet_steps.py --groups vit --seconds 200 --k 16 2 64      # one group, all its rows
+    python benchmarks/supernet_steps.py --groups vit --seconds 300 --k 16 2 64      # one group, all its rows
+
+The compiler takes one to two minutes for a whole vision transformer, so rows that need none come first.
 
 Each row is written as it is done; one that fails or comes too late for the seconds of its group says so.
 """
@@ -25,13 +27,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import json
 import statistics
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,15 @@ import numpy as np
 import step_spaces
 import torch
 import torch.nn.functional as F
-from machine import describe_machine
+from step_rows import BASELINE, WARM_UP, Group, Report, Step, written
 
 from nasengine.build import example_input
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
 from nasengine.supernet import Supernet
 
-Step = Callable[[], None]
-SETS = 6  # of K architectures each, which a masked step takes in turn
+SETS = WARM_UP  # of K architectures each, which a masked step takes in turn
 NEW = 20  # architectures never seen
-BASELINE = "plain compiled"
 CAUSES_K = 16
 
 VIT_CAUSES = {"none": (), "width": ("width",), "heads": ("heads",), "mlp_width": ("mlp_width",),
@@ -57,136 +56,6 @@ VIT_CAUSES = {"none": (), "width": ("width",), "heads": ("heads",), "mlp_width":
 CNN_CAUSES = {"last width": ("last",), "width": ("width",), "expansion": ("expansion",), "repeat": ("repeat",),
               "kernel": ("kernel",), "squeeze_excite": ("squeeze_excite",),
               "widths and depth": ("width", "expansion", "repeat", "optional"), "all": ("*",)}  # fmt: skip
-
-
-@dataclass
-class Report:
-    """The rows, written to a file after each.
-
-    Args:
-        out: the file, or None.
-        settings: what the run was asked for.
-    """
-
-    out: Path | None
-    settings: dict[str, Any]
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Print a row and write all."""
-        self.rows.append(row)
-        ratio = f"{row['ratio']:>8.3f}x {row['to']}" if "ratio" in row else ""
-        said = f"{row['ms']:>10.2f} ms{ratio}" if "ms" in row else f"  {row.get('error') or row.get('skipped')}"
-        k = f"K={row['k']}" if "k" in row else ""
-        more = "  ".join(f"{key} {row[key]}" for key in ("first_s", "gib", "graphs_while_timed") if key in row)
-        print(f"{row['group']:<18}{row['row']:<34}{k:<6}{said}   {more}", flush=True)
-        if self.out:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            report = {**self.settings, "machine": describe_machine(), "rows": self.rows}
-            self.out.write_text(json.dumps(report, indent=1) + "\n")
-
-
-@dataclass
-class Group:
-    """One row group: its time, and the row that the others are compared with.
-
-    Args:
-        name: as in the report.
-        report: rows go to it.
-        device: of everything.
-        seconds: no row begins after so many.
-    """
-
-    name: str
-    report: Report
-    device: torch.device
-    seconds: float
-    began: float = field(default_factory=time.perf_counter)
-    times: dict[str, float] = field(default_factory=dict)
-
-    def row(
-        self,
-        name: str,
-        make: Callable[[], Step],
-        *,
-        to: str = BASELINE,
-        each: float = 1.5,
-        late: bool = False,
-        **more: Any,
-    ) -> None:
-        """Measure what `make` gives; a failure is a row too.
-
-        Args:
-            to: the row it is compared with.
-            each: seconds of measuring.
-            late: it is measured however late it is.
-            more: beside the figures.
-        """
-        row: dict[str, Any] = {"group": self.name, "row": name, **more}
-        if not late and time.perf_counter() - self.began > self.seconds:
-            self.report.add({**row, "skipped": f"after the {self.seconds:.0f} s of its group"})
-            return
-        try:
-            row |= self._measure(make, each)
-            self.times[name] = row["ms"]
-            if to in self.times and to != name:
-                row |= {"ratio": round(row["ms"] / self.times[to], 4), "to": to}
-        except Exception as error:  # whatever one row meets, the others are measured
-            row["error"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"[:300]
-            if "--traces" in sys.argv:
-                traceback.print_exc()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self.report.add(row)
-
-    def _measure(self, make: Callable[[], Step], each: float) -> dict[str, Any]:
-        """Median of steps after warm-up; steps are timed in blocks, so that launching ahead is possible."""
-        cuda = self.device.type == "cuda"
-        if cuda:
-            torch.cuda.reset_peak_memory_stats()
-        began = time.perf_counter()
-        step = make()
-        step()
-        self._wait()
-        first = time.perf_counter() - began
-        for _ in range(SETS if first < each else 2):  # every set of architectures once: none is new any more
-            step()
-        self._wait()
-        graphs = _graphs()
-        began = time.perf_counter()
-        step()
-        self._wait()
-        block = max(1, min(5, int(each / 4 / max(1e-6, time.perf_counter() - began))))
-        samples: list[float] = []
-        started = time.perf_counter()
-        while len(samples) < 5 or (time.perf_counter() - started < each and len(samples) < 40):
-            began = time.perf_counter()
-            for _ in range(block):
-                step()
-            self._wait()
-            samples.append((time.perf_counter() - began) / block * 1e3)
-            if time.perf_counter() - started > 6 * each and len(samples) >= 2:
-                break
-        found = {
-            "ms": round(statistics.median(samples), 4),
-            "fastest_ms": round(min(samples), 4),
-            "samples": len(samples),
-            "steps_per_sample": block,
-            "first_s": round(first, 2),
-            "graphs_while_timed": _graphs() - graphs,
-        }
-        if cuda:
-            found["gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-        return found
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-
-
-def _graphs() -> int:
-    """How many graphs the compiler has made so far."""
-    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 @dataclass
@@ -332,15 +201,17 @@ def new_architectures(subject: Subject) -> Iterator[tuple[str, float]]:
 def main_group(group: Group, subject: Subject, ks: Sequence[int], graphs: bool) -> None:
     """All rows of one space."""
     largest, batch = subject.supernet.largest, subject.batch
-    group.row(BASELINE, lambda: subject.plain(largest, compiled=True), batch=batch, late=True)
     group.row("plain eager", lambda: subject.plain(largest, compiled=False), batch=batch)
     _new_rows(group, subject)
     _view_rows(group, subject, subject.draw(1)[0], graphs)
-    for k in ks:  # what is compiled takes a minute to begin
+    for k in ks:
         group.row("masked eager", lambda k=k: subject.masked(k, compiled=False), k=k, batch=batch)
         group.row("views eager", lambda k=k: subject.views(k), k=k, batch=batch)
         if graphs:
             group.row("views graph", lambda k=k: captured(subject.views(k)), k=k, batch=batch)
+    # What is compiled takes a minute or two to begin.
+    group.row(BASELINE, lambda: subject.plain(largest, compiled=True), batch=batch, late=True)
+    for k in ks:
         late = k == ks[0]
         group.row("masked compiled", lambda k=k: subject.masked(k, compiled=True), k=k, batch=batch, late=late)
 
@@ -437,6 +308,9 @@ def main() -> None:
             report.add({"group": name, "row": "the whole group", "error": repr(error)[:300]})
             if arguments.traces:
                 traceback.print_exc()
+    print("\nwith all ratios:")
+    for row in report.rows:
+        print(written(row), flush=True)
 
 
 if __name__ == "__main__":
