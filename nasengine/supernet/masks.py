@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -96,9 +96,19 @@ class MaskedPasses:
         found = []
         for key, positions in groups.items():
             members = tuple(architectures[position] for position in positions)
-            note = self.proved.notes.get(self._name(key), "") if len(positions) > 1 else "no other agrees with it"
+            note = "no other agrees with it"
+            if len(positions) > 1:
+                note = self.proved.notes.get(self._name(key), "") or self._misfit(key, rows[positions])
             found.append(Plan(members, tuple(positions), key, not note, note))
         return found
+
+    def _misfit(self, key: Key, rows: NDArray[np.int16]) -> str:
+        """Why some architectures cannot run by a network that is proved; empty if all can."""
+        try:
+            self.network(key).compute(rows)
+        except MaskError as error:
+            return str(error)
+        return ""
 
     def _name(self, key: Key) -> str:
         options = zip(self.structure.columns, key, strict=True)
@@ -169,12 +179,11 @@ class MaskedPasses:
         if len(plans) == 1 and plans[0].masked:
             return self.run(images, plans[0].key, self._rows(plans[0]), model=model)
         split = images.unflatten(0, (-1, count))  # type: ignore[no-untyped-call]  # (R, K, …)
-        outputs: list[Tensor | None] = [None] * count
+        outputs: dict[int, Tensor] = {}
         for plan in plans:
-            for position, output in self._outputs(split, plan, model):
-                outputs[position] = output
-        done = [output for output in outputs if output is not None]
-        return torch.stack(done, 1).flatten(0, 1)
+            outputs |= self._outputs(split, plan, model)
+        scores: Tensor = _side_by_side([outputs[position] for position in range(count)])
+        return scores
 
     def _rows(self, plan: Plan) -> NDArray[np.int16]:
         return self.weights.space.encode_many(plan.architectures)
@@ -188,7 +197,7 @@ class MaskedPasses:
         images = torch.stack([split[:, position] for position in plan.positions], 1).flatten(0, 1)
         scores = self.run(images, plan.key, self._rows(plan), model=model)
         for place, position in enumerate(plan.positions):
-            yield position, scores[place :: len(plan.positions)]
+            yield position, _every(scores, place, len(plan.positions))
 
     # --- padding layers -------------------------------------------------------------------------------------------
 
@@ -253,6 +262,20 @@ def _common(one: str, other: str) -> int:
 def _run(network: MaskedNetwork, images: Tensor) -> Tensor:
     output: Tensor = network(images)
     return output
+
+
+def _every(scores: Any, place: int, step: int) -> Any:
+    """Every n-th image's scores; of networks with several outputs, of each."""
+    if isinstance(scores, tuple):
+        return tuple(_every(part, place, step) for part in scores)
+    return scores[place::step]
+
+
+def _side_by_side(scores: list[Any]) -> Any:
+    """Scores of K architectures in the order of their images."""
+    if isinstance(scores[0], tuple):
+        return tuple(_side_by_side(list(parts)) for parts in zip(*scores, strict=True))
+    return torch.stack(scores, 1).flatten(0, 1)
 
 
 def to(tensor: Tensor, device: torch.device) -> Tensor:

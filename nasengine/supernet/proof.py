@@ -2,8 +2,9 @@
 
 Some architectures that between them take many options run together through the masked network of their plan, and
 one by one as views. Outputs and the gradient of every shared tensor must agree, the gradient must be zero where no
-architecture reaches, and must not be zero where one does: equal zeros would prove nothing. Where masks turn out not to
-be views, single choices are tried; those that make the difference are structural from then on.
+architecture reaches, and in nearly all tensors that one reaches it must not be zero: equal zeros would prove nothing.
+Where masks turn out not to be views, single choices are tried; those that make the difference are structural from
+then on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ MOST = 16  # architectures of a proof, as far as
 SECONDS = 8.0  # allow; the first comparison is always made
 CANDIDATES = 256  # among which they are looked for
 IMAGES = 2  # for each architecture
+MOST_SILENT = 0.1  # of all tensors may have no gradient: cells have edges that lead nowhere
 SIDES = (16, 32, 64)  # of images that are tried before those of the task, which may be far larger
 
 
@@ -44,13 +46,15 @@ class Finding:
         worst: the tensor with the largest difference relative to its own gradient, and that difference.
         outside: number of gradients that are not zero where no architecture reaches.
         silent: tensors that an architecture uses, and that have no gradient other than zero.
+        tensors: how many are used.
     """
 
     outputs: float
     gradients: float
     worst: tuple[str, float]
     outside: int
-    silent: tuple[str, ...] = field(default=())
+    silent: tuple[str, ...] = ()
+    tensors: int = 0
 
     @property
     def equal(self) -> bool:
@@ -97,6 +101,8 @@ def _compare_some(weights: SharedWeights, passes: MaskedPasses, key: Key) -> str
         finding = compare(weights, passes, key, np.concatenate([rows[:1], rows[start : start + AT_ONCE - 1]]))
         if not finding.equal:
             return describe(finding)
+        if len(finding.silent) > MOST_SILENT * finding.tensors:
+            return f"{len(finding.silent)} tensors get no gradient ({finding.silent[0]}, …), so that little is proved"
     return ""
 
 
@@ -176,7 +182,7 @@ def compare(weights: SharedWeights, passes: MaskedPasses, key: Key, rows: NDArra
         outside += int((by_masks[name] if inside is None else by_masks[name][~inside]).count_nonzero())
         if inside is not None and size == 0:
             silent.append(name)
-    return Finding(outputs, gradients, worst, outside, tuple(silent))
+    return Finding(outputs, gradients, worst, outside, tuple(silent), len(reached))
 
 
 def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:

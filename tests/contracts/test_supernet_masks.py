@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nasengine.build import allow_modules
 from nasengine.networks import NETWORK_TYPES
 from nasengine.space import SearchSpace, load_space, shipped
 from nasengine.supernet import Supernet
@@ -130,3 +131,37 @@ def test_a_batch_of_architectures_is_their_views_side_by_side():
     scores = supernet.batch(images, architectures)
     for number, architecture in enumerate(architectures):
         assert torch.allclose(scores[number::4], supernet(images[number::4], architecture), rtol=1e-4, atol=1e-5)
+
+
+def test_architectures_of_different_plans_come_back_in_their_places():
+    space = space_with("{type: conv, width: {choice: [4, 6]}, stride: {choice: [1, 2]}}")
+    supernet = Supernet(space).eval()
+    architectures = some(space, 6)
+    plans = supernet.plans(architectures)
+    assert len(plans) > 1, "a stride is structural"
+    assert {position for plan in plans for position in plan.positions} == set(range(6))
+    images = torch.randn(12, 3, 8, 8)
+    scores = supernet.batch(images, architectures)
+    for number, architecture in enumerate(architectures):
+        torch.testing.assert_close(scores[number::6], supernet(images[number::6], architecture), rtol=1e-4, atol=1e-5)
+
+
+def test_what_was_proved_is_not_proved_again(monkeypatch):
+    space = space_with(NODES["conv"])
+    supernet = Supernet(space)
+    architectures = some(space, 4)
+    first = supernet.plans(architectures)
+
+    def refuse(*_):
+        raise AssertionError("proved before")
+
+    monkeypatch.setattr("nasengine.supernet.several.prove", refuse)
+    assert Supernet(space).plans(architectures) == first
+
+
+def test_a_scale_that_follows_a_width_keeps_architectures_apart():
+    """Nothing in the network says so: it shows when masks run beside views."""
+    allow_modules(["tests.contracts.scaled_convolution"])
+    space = space_with("{type: tests.contracts.scaled_convolution:ScaledConvolution, width: {choice: [4, 6]}}")
+    plans = Supernet(space).plans([a for a in space.enumerate() if a["network.layers.0.width"] == 8])
+    assert [len(plan.architectures) for plan in plans] == [1, 1]
