@@ -233,6 +233,14 @@ class MaskedGroupNorm(Masked, nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """See the class."""
+        device = input.device.type
+        precise = torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False):  # which would sum in half precision
+            y = self.normalize(input)
+        return y if precise else y.to(input.dtype)
+
+    def normalize(self, input: Tensor) -> Tensor:
+        """The same, in float32 at least."""
         masks = self.masking.masks
         split = masks.split(input, self.masking.name)  # (R, K, F, C, …)
         x = split if split.dtype == torch.float64 else split.float()
@@ -248,8 +256,7 @@ class MaskedGroupNorm(Masked, nn.GroupNorm):
         spread = (1, 1, 1, -1, *[1] * (x.dim() - 4))
         if self.affine:
             y = y * self.weight.view(spread) + self.bias.view(spread)
-        y = masks.join(y)
-        return y if torch.is_autocast_enabled(input.device.type) else y.to(input.dtype)
+        return masks.join(y)
 
     def members(self, channels: int) -> Tensor:
         """(K, C, G) whether a channel is on and in a group: groups are runs of equally many channels that are on."""

@@ -43,7 +43,7 @@ class Prefix:
 
     Args:
         column: of `Masks.numbers`, which holds how many.
-        start: of these channels in `Masks.table`.
+        start: of these channels among those of all prefixes.
     """
 
     column: int
@@ -68,7 +68,7 @@ class Masks:
     """The K architectures of the pass at hand, shared by all layers of a masked network.
 
     Args:
-        positions: (T,) where in its layer each channel of all prefixes stands.
+        positions: (T,) where in its layer each channel of all prefixes stands, one prefix after the other.
         owners: (T,) the column of `numbers` that says whether it is on.
     """
 
@@ -77,7 +77,7 @@ class Masks:
         self.owners = owners
         self.numbers = torch.empty(0, 0, dtype=torch.long)  # (K, columns)
         self.patterns = torch.empty(0, 0, dtype=torch.bool)  # (K, channels that follow no prefix)
-        self.table = torch.empty(0, 0, dtype=torch.bool)  # (K, T)
+        self._table: Tensor | None = None  # (K, T)
         self.architectures = 0
         self.images = 0
 
@@ -95,7 +95,7 @@ class Masks:
         self.images = images
         if self.positions.device != numbers.device:
             self.positions, self.owners = self.positions.to(numbers.device), self.owners.to(numbers.device)
-        self.table = self.positions < numbers[:, self.owners]
+        self._table = None
 
     def on(self, which: On, channels: int) -> Tensor:
         """(K, C) which channels are on.
@@ -108,7 +108,9 @@ class Masks:
         if torch.compiler.is_compiling():
             places = torch.arange(channels, device=self.numbers.device)
             return places < self.numbers[:, which.column, None]
-        return self.table[:, which.start : which.start + channels]
+        if self._table is None:
+            self._table = self.positions < self.numbers[:, self.owners]
+        return self._table[:, which.start : which.start + channels]
 
     def count(self, which: On, channels: int) -> Tensor:
         """(K,) how many channels are on."""

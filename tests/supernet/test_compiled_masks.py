@@ -113,3 +113,15 @@ def test_on_a_gpu_masks_are_views(text, monkeypatch):
     scores = supernet.batch(images, architectures)
     for number, architecture in enumerate(architectures):
         torch.testing.assert_close(scores[number::4], supernet(images[number::4], architecture), rtol=1e-3, atol=1e-4)
+
+
+def test_in_half_precision_masks_are_as_precise_as_views():
+    supernet = Supernet(parse(CNN.replace("width: 8}", "width: {choice: [8, 16]}, norm: {kind: group, groups: 4}}")))
+    architectures = next(together(supernet, 4))
+    images = torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    exact = [supernet(images[number::4], architecture).detach() for number, architecture in enumerate(architectures)]
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        scores = supernet.batch(images, architectures).float()
+        views = [supernet(images[number::4], a).float() for number, a in enumerate(architectures)]
+    for number, (view, own) in enumerate(zip(views, exact, strict=True)):
+        assert (scores[number::4] - own).norm() < 2 * (view - own).norm() + 1e-3 * own.norm()
