@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from nasengine.networks.blocks.convolution import ConvNormActivation
 from nasengine.networks.blocks.drop_path import DropPath
 from nasengine.networks.blocks.spatial_reduction import SpatialReduction
-from nasengine.networks.blocks.transformer import NORM_EPSILON
+from nasengine.networks.blocks.transformer import NORM_EPSILON, make_linear, make_parameter
 
-INITIAL_DEVIATION = 0.02
 STAGE_KEYS = ("width", "blocks")
 
 
@@ -97,8 +96,8 @@ class VitResNas(nn.Module):
             )
         grid, width = input_size // patch, stages[0]["width"]
         self.patches = PatchEmbedding(in_channels, width, patch=patch, stem_width=stem_width, stem_stride=stem_stride)
-        self.class_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.position = nn.Parameter(torch.zeros(1, 1 + grid**2, width))
+        self.class_token = make_parameter(1, 1, width)
+        self.position = make_parameter(1, 1 + grid**2, width)
 
         self.reductions = nn.ModuleList()  # one before each stage, nothing before the first
         self.stages = nn.ModuleList()
@@ -112,32 +111,15 @@ class VitResNas(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
 
         self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.classifier = nn.Linear(width, classes)
-        self.patch_classifier = nn.Linear(width, classes) if patch_head else None
+        self.classifier = make_linear(width, classes)
+        self.patch_classifier = make_linear(width, classes) if patch_head else None
         self._set_drop_path([block for stage in stages for block in stage["blocks"]], drop_path)
-        self._draw_initial_weights()
 
     def _set_drop_path(self, slots: Sequence[nn.Module | None], last: float) -> None:
         for slot, block in enumerate(slots):
             for part in block.modules() if block is not None else ():
                 if isinstance(part, DropPath):
                     part.rate = last * slot / max(1, len(slots) - 1)
-
-    def _draw_initial_weights(self) -> None:
-        """Normal ones for linear layers, class token and positions; convolutions and norms keep PyTorch's.
-
-        Differs from the released code in words only: it cuts the distribution at ±2, a hundred deviations away.
-        """
-        drawn: list[Tensor] = [self.class_token, self.position]
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                drawn.append(module.weight)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, SpatialReduction):
-                drawn.append(module.position)
-        with torch.no_grad():
-            for parameter in drawn:
-                parameter.normal_(std=INITIAL_DEVIATION)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(N, C, S, S) to (N, classes); in training with a patch head also to (N, P², classes) of the last stage."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nasengine.networks.blocks.transformer import NORM_EPSILON
+from nasengine.networks.blocks.transformer import NORM_EPSILON, make_linear, make_parameter
 
 
 class SpatialReduction(nn.Module):
@@ -38,8 +38,8 @@ class SpatialReduction(nn.Module):
         self.grid = grid
         self.norm = nn.LayerNorm(in_channels, eps=NORM_EPSILON)
         self.patches = nn.Conv2d(in_channels, width, 3, stride=2, padding=1)
-        self.position = nn.Parameter(torch.zeros(1, (grid // 2) ** 2, width))
-        self.class_token = nn.Linear(in_channels, width)
+        self.position = make_parameter(1, (grid // 2) ** 2, width)
+        self.class_token = make_linear(in_channels, width)
         self.widen = nn.ZeroPad1d((0, width - in_channels))  # zeros behind the features of each token
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,12 +12,31 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasengine.networks.blocks.drop_path import DropPath
 
 NORM_EPSILON = 1e-6
+INITIAL_DEVIATION = 0.02
+
+
+def make_parameter(*shape: int) -> nn.Parameter:
+    """A normally distributed parameter, as transformers begin.
+
+    Differs from the code of most papers in words only: they cut the distribution at ±2, a hundred deviations away.
+    """
+    return nn.Parameter(torch.empty(shape).normal_(std=INITIAL_DEVIATION))
+
+
+def make_linear(width: int, outputs: int) -> nn.Linear:
+    """A linear layer that begins with such weights, and biases of zero."""
+    linear = nn.Linear(width, outputs)
+    with torch.no_grad():
+        linear.weight.normal_(std=INITIAL_DEVIATION)
+        linear.bias.zero_()
+    return linear
 
 
 class Attention(nn.Module):
@@ -35,8 +54,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, *, heads: int, head_dim: int) -> None:
         super().__init__()
         self.heads, self.head_dim = heads, head_dim
-        self.qkv = nn.Linear(width, 3 * heads * head_dim)
-        self.project = nn.Linear(heads * head_dim, width)
+        self.qkv = make_linear(width, 3 * heads * head_dim)
+        self.project = make_linear(heads * head_dim, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, D) to the same shape."""
@@ -56,9 +75,9 @@ class Perceptron(nn.Module):
 
     def __init__(self, width: int, *, hidden: int) -> None:
         super().__init__()
-        self.expand = nn.Linear(width, hidden)
+        self.expand = make_linear(width, hidden)
         self.activation = nn.GELU()
-        self.project = nn.Linear(hidden, width)
+        self.project = make_linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, D) to the same shape."""
