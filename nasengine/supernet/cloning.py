@@ -54,15 +54,15 @@ def _of_a_module(function: types.BuiltinFunctionType) -> bool:
     return function.__self__ is None or isinstance(function.__self__, (types.ModuleType, type))
 
 
-def clone(module: _Module, moved: dict[int, dict[str, Any]]) -> _Module:
+def clone(module: _Module, moved: dict[int, dict[str, Any]], instead: Mapping[int, nn.Module] | None = None) -> _Module:
     """The same tree of modules; shared children stay shared.
 
     Args:
         module: plain.
         moved: is filled: id of a dictionary of tensors of the old tree -> that of the new one.
+        instead: id of a module of the old tree -> what takes its place as it is.
     """
-    known: dict[int, nn.Module] = {}
-    return _clone(module, moved, known)
+    return _clone(module, moved, dict(instead or {}))
 
 
 def _clone(module: _Module, moved: dict[int, dict[str, Any]], known: dict[int, nn.Module]) -> _Module:

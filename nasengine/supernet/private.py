@@ -25,7 +25,9 @@ from nasengine.space import SearchSpace
 from nasengine.supernet.cloning import clone, is_plain
 from nasengine.supernet.keys import Held, layers, tensors
 from nasengine.supernet.leaves import Leaf, Role
+from nasengine.supernet.skeletons import Skeletons, skeleton_key
 
+META = torch.device("meta")
 MOST_BLOCKS = 4096  # kept, of some kilobytes each
 
 
@@ -95,6 +97,7 @@ class Builder:
     ) -> None:
         self.space, self.overrides, self.device, self.dtype = space, overrides, device, dtype
         self._blocks: OrderedDict[Hashable, _Block] = OrderedDict()
+        self._skeletons = Skeletons()
 
     def network(self, architecture: Architecture) -> Private:
         """The private network of an architecture; it belongs to the caller alone, and is in training mode.
@@ -137,13 +140,13 @@ class Builder:
     def _constructed(self, call: ModuleCall, here: dict[Hashable, _Block]) -> _Block:
         """A module without memory; on the CPU where its constructor reads values, or keeps tensors besides weights."""
         held: list[Held] = []
-        nested: set[int] = set()
+        parts: list[nn.Module] = []
 
         def build(value: Any) -> Any:
             if isinstance(value, ModuleCall):
                 module, tensors_of = self._build(value, here)
                 held.extend(tensors_of)
-                nested.add(id(module))
+                parts.append(module)
                 return module
             if isinstance(value, Mapping):
                 return {name: build(item) for name, item in value.items()}
@@ -152,7 +155,28 @@ class Builder:
             return value
 
         whole = replace(call, arguments=build(call.arguments))
-        module = self._on(torch.device("meta"), whole)
+        if not parts:
+            module, own = self._made(whole, set())
+            return _Block(module, call.path, own)
+        key = skeleton_key(call)
+        skeleton = self._skeletons.find(key)
+        if skeleton is not None:
+            module, own = skeleton.around(parts, call.path)
+        else:
+            found: list[tuple[Held, ...]] = []
+
+            def construct() -> nn.Module:
+                made, tensors_of = self._made(whole, {id(part) for part in parts})
+                found.append(tensors_of)
+                return made
+
+            module = self._skeletons.learn(key, whole, parts, functools.partial(self._on, META), construct)
+            own = found[0]
+        return _Block(module, call.path, (*own, *held))
+
+    def _made(self, whole: ModuleCall, nested: set[int]) -> tuple[nn.Module, tuple[Held, ...]]:
+        """What a constructor makes of arguments that are built, and its own tensors."""
+        module = self._on(META, whole)
         own = None if module is None else tuple(tensors(module, nested))
         if module is None or own is None or next(constants(module, own, nested), None) is not None:
             module = self._on(torch.device("cpu"), whole)
@@ -161,7 +185,7 @@ class Builder:
             for slots, name, value in list(constants(module, own, nested)):
                 moved = value.detach().to(self.device, self.dtype if value.is_floating_point() else None)
                 slots[name] = nn.Parameter(moved, requires_grad=False) if isinstance(value, nn.Parameter) else moved
-        return _Block(module, call.path, (*own, *held))
+        return module, own
 
     def _on(self, device: torch.device, call: ModuleCall) -> nn.Module | None:
         """The module on a device; None if it cannot be made without memory."""

@@ -59,6 +59,32 @@ class Block(nn.Module):
         return x + self.gamma * self.mlp(x)
 
 
+class Looking(nn.Module):
+    """A network made of a module, of which it asks how wide it is."""
+
+    def __init__(self, body: nn.Module, classes: int, *, first: bool = True) -> None:
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(body.out_channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean((2, 3)))
+
+
+class Setting(nn.Module):
+    """A network made of modules, one of which it changes."""
+
+    def __init__(self, body: nn.Module, classes: int, *, rate: float) -> None:
+        super().__init__()
+        self.body = body
+        self.drop = nn.Dropout(0.0)
+        body.rate = rate
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean((2, 3)) * self.body.rate)
+
+
 class UndeclaredBlock(Block):
     """The same without saying what `qkv` is made of."""
 

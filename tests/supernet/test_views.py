@@ -15,6 +15,7 @@ from nasengine.errors import InputError
 from nasengine.space import load_space
 from nasengine.supernet import Supernet, SupernetError
 from nasengine.supernet.cuts import Bundle, Cut, dense_strides
+from nasengine.supernet.private import Builder
 from tests.supernet.networks import COMPOSED, OWN, SPACE, space_of, trick
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -307,6 +308,32 @@ def test_a_resolution_that_is_searched_is_no_matter_of_weights():
     supernet = Supernet(space)
     small, large = (space.architecture({"task.resolution": side}) for side in (8, 12))
     assert torch.equal(supernet(IMAGES, small), supernet(IMAGES, large))
+
+
+@pytest.mark.parametrize("kind", ["Looking", "Setting"])
+def test_a_network_that_looks_into_its_parts_or_changes_them_is_always_constructed(kind):
+    """The first is made for parts of any width; the second gives them what no clone of a part has."""
+    width, rate = ("{choice: [4, 8]}", "") if kind == "Looking" else ("8", ", rate: {choice: [1.0, 2.0]}")
+    body = f"{{type: conv, in_channels: 3, width: {width}, kernel: {{choice: [1, 3, 5]}}}}"
+    space = space_of(f"{{type: 'own:{kind}', body: {body}{rate}}}")
+    supernet = Supernet(space)
+    for architecture in list(space.enumerate()) * 2:
+        supernet._views.clear()
+        assert torch.equal(supernet(IMAGES, architecture), supernet.subnet(architecture)(IMAGES))
+
+
+def test_a_network_made_of_parts_is_constructed_a_few_times_only(monkeypatch):
+    from nasengine.networks import nas_bench_201_network as module
+
+    made = []
+    construct = module.ReductionBlock
+    monkeypatch.setattr(module, "ReductionBlock", lambda *arguments: made.append(1) or construct(*arguments))
+    space = load_space("nas_bench_201")
+    builder = Builder(space, {}, torch.device("cpu"), torch.float32)
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        builder.network(space.sample(rng))
+    assert len(made) <= 8, "two in each network"
 
 
 # --- cuts ---------------------------------------------------------------------------------------------------------
