@@ -19,8 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nasengine.build.module_call import one_line
 from nasengine.build.network import task_of
 from nasengine.records import Architecture
+from nasengine.supernet.lookup import Row
 from nasengine.supernet.masking import MaskError
 from nasengine.supernet.masks import MaskedPasses, SharedWeights
 from nasengine.supernet.plans import Key
@@ -32,6 +34,8 @@ MOST = 16  # architectures of a proof, as far as
 SECONDS = 8.0  # allow; the first comparison is always made
 CANDIDATES = 256  # among which they are looked for
 IMAGES = 2  # for each architecture
+# What a network may raise that was not written for an input like that.
+BREAKS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError)
 MOST_SILENT = 0.1  # of all tensors may have no gradient: cells have edges that lead nowhere
 SIDES = (16, 32, 64)  # of images that are tried before those of the task, which may be far larger
 
@@ -77,6 +81,10 @@ def prove(weights: SharedWeights, passes: MaskedPasses, key: Key) -> bool:
         return True
     try:
         why = _compare_some(weights, passes, key)
+    except torch.OutOfMemoryError:
+        raise  # says nothing about masks
+    except BREAKS as error:
+        why = f"masks fail: {one_line(error)}"
     except MaskError as error:
         why = str(error)
         if error.layer and (columns := _columns_of(passes, error.layer)):
@@ -238,20 +246,36 @@ def _blame(weights: SharedWeights, passes: MaskedPasses, key: Key) -> list[int]:
     """
     base = passes.structure.base(key)
     free = [c for c in range(len(base)) if c not in passes.structure.columns and base[c] >= 0]
+    outgrown = [c for c in free if not _fits(passes, key, _changed(weights, passes, base, c))]
+    if outgrown:
+        return outgrown
     found = []
     for column in free:
-        rows = [base]
-        for option in range(len(weights.space.decisions[column].options)):
-            if option != base[column]:
-                row = list(base)
-                row[column] = option
-                rows.append(passes.lookup.row(row))
         try:
-            if not _difference(weights, passes, key, np.array(rows[:3], dtype=np.int16)) <= TOLERANCE:
+            rows = _changed(weights, passes, base, column)[:3]
+            if not _difference(weights, passes, key, rows) <= TOLERANCE:
                 found.append(column)
-        except (MaskError, RuntimeError, ValueError):
+        except torch.OutOfMemoryError:
+            raise
+        except (MaskError, *BREAKS):
             found.append(column)
     return found if len(found) <= len(free) / 2 else []
+
+
+def _changed(weights: SharedWeights, passes: MaskedPasses, base: Row, column: int) -> NDArray[np.int16]:
+    """The rows of an architecture and of those that take another option of one choice."""
+    others = [option for option in range(len(weights.space.decisions[column].options)) if option != base[column]]
+    rows = [passes.lookup.row([*base[:column], option, *base[column + 1 :]]) for option in others]
+    return np.array([base, *rows], dtype=np.int16)
+
+
+def _fits(passes: MaskedPasses, key: Key, rows: NDArray[np.int16]) -> bool:
+    """Whether the network of a plan is large enough for architectures."""
+    try:
+        passes.network(key).compute(rows)
+    except MaskError:
+        return False
+    return True
 
 
 def _difference(weights: SharedWeights, passes: MaskedPasses, key: Key, rows: NDArray[np.int16]) -> float:

@@ -12,6 +12,7 @@ from nasengine.space import SearchSpace, load_space, shipped
 from nasengine.supernet import Supernet
 from nasengine.supernet.proof import compare
 from tests.contracts.examples import parse
+from tests.supernet.networks import COMPOSED, OWN, TRICKS, space_of, trick
 
 SMALL = (
     "{{type: sequential, layers: [{{type: conv, width: {{choice: [8, 12]}}}}, {node}, {after}{{type: linear_head}}]}}"
@@ -43,6 +44,7 @@ NODES = {
     "sequential": "{type: sequential, layers: [{repeat: {choice: [1, 2, 3]}, of: {type: conv_norm_activation, "
     "width: 6}}, {optional: {type: conv, width: 6}}]}",
 }
+CAN_BE_MASKED = {"flatten", "reshape", "shuffle", "group_width", "group_norm", "prelu", "drawn", "window"}
 SHIPPED = ["mobile_cnn_cifar", "nas_bench_201"]
 THOROUGH = ["vit_resnas_tiny", "mobile_cnn", "inception_like"]
 
@@ -58,7 +60,7 @@ def space_with(node: str) -> SearchSpace:
 
 def some(space: SearchSpace, count: int):
     rng = np.random.default_rng(0)
-    return [space.sample(rng) for _ in range(count)]
+    return list(dict.fromkeys(space.sample(rng) for _ in range(count)))
 
 
 def check(space: SearchSpace, count: int) -> int:
@@ -96,6 +98,21 @@ def test_masks_are_views_for_every_type(name):
     assert check(space, 4) >= 2
 
 
+@pytest.mark.parametrize("name", [*OWN, *COMPOSED])
+def test_masks_are_views_for_networks_of_ones_own(name):
+    """Concatenations all the way, fused and PyTorch's own attention, what may be absent, options of other type."""
+    space = space_of({**OWN, **COMPOSED}[name], name)
+    assert check(space, 12) >= 5
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_masks_of_a_trick_are_views_or_it_runs_as_views(name):
+    """Flattening, windows, norms of groups; what mixes channels unseen is found by running, and runs as views."""
+    space = trick(name)
+    masked = check(space, 12)
+    assert masked == (3 if name in CAN_BE_MASKED else 0)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", SHIPPED + THOROUGH)
 def test_masks_are_views_for_twenty_architectures_of_a_shipped_space(name):
@@ -126,7 +143,7 @@ def test_masks_are_views_where_channels_do_not_begin_at_the_first():
 def test_a_batch_of_architectures_is_their_views_side_by_side():
     space = space_with(NODES["mbconv"])
     supernet = Supernet(space).eval()
-    architectures = some(space, 4)
+    architectures = some(space, 8)[:4]
     images = torch.randn(12, 3, 8, 8)
     scores = supernet.batch(images, architectures)
     for number, architecture in enumerate(architectures):
@@ -136,7 +153,7 @@ def test_a_batch_of_architectures_is_their_views_side_by_side():
 def test_architectures_of_different_plans_come_back_in_their_places():
     space = space_with("{type: conv, width: {choice: [4, 6]}, stride: {choice: [1, 2]}}")
     supernet = Supernet(space).eval()
-    architectures = some(space, 6)
+    architectures = some(space, 20)[:6]
     plans = supernet.plans(architectures)
     assert len(plans) > 1, "a stride is structural"
     assert {position for plan in plans for position in plan.positions} == set(range(6))
