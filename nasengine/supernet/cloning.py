@@ -77,7 +77,7 @@ def _clone(module: _Module, moved: dict[int, dict[str, Any]], known: dict[int, n
     for name, value in old.items():
         kind = type(value)
         if kind in _COPIED:
-            own[name] = value.copy()
+            own[name] = value.copy() if value else kind()
         elif kind is list:
             own[name] = copy.deepcopy(value)
     moved[id(old["_parameters"])] = own["_parameters"]

@@ -9,6 +9,7 @@ cut nor, in launched kernels, with the number of tensors. Nothing waits for a de
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,7 @@ class Cut:
 
 
 MOST_INDICES = 50_000  # kept at a time
+MOST_PARTS = 100_000
 _indices: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
 
 
@@ -76,36 +78,77 @@ def indices(axis: Axis, device: torch.device) -> Tensor:
     return _indices[key]
 
 
-class Bundle:
-    """The cuts that one network takes of shared parameters, with all that can be known before it runs.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A cut of one shared tensor, with all that can be known before it is used.
 
     Args:
-        cuts: what is taken.
-        wholes: of which parameters.
+        cut: which part.
+        whole: of which tensor.
+        view: of the whole, without gradients; None where the part is gathered.
+        dense: whether the view lies in memory without gaps.
+        strides: of a dense copy, its axes in the order of the whole's in memory.
+        room: elements that a copy takes in a buffer, and the whole in another.
     """
 
-    def __init__(self, cuts: Sequence[Cut], wholes: Sequence[Tensor]) -> None:
-        self.cuts, self.wholes = tuple(cuts), tuple(wholes)
-        self.views = tuple(
-            cut.of(whole.detach()) if cut.is_view else None for cut, whole in zip(cuts, wholes, strict=True)
-        )
+    cut: Cut
+    whole: Tensor
+    view: Tensor | None
+    dense: bool
+    strides: Shape
+    room: tuple[int, int]
+
+    @classmethod
+    def of(cls, cut: Cut, whole: Tensor) -> Part:
+        """The same from a cut and a tensor."""
+        view = cut.of(whole.detach()) if cut.is_view else None
+        strides = dense_strides(cut.shape, whole.stride())
+        dense = view is not None and view.stride() == strides
+        return cls(cut, whole, view, dense, strides, (_aligned(math.prod(cut.shape)), _aligned(whole.numel())))
+
+
+class Shelf:
+    """The parts of one set of weights that have been used, so that another network with a known block finds them."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], Part] = {}
+
+    def part(self, cut: Cut, whole: Tensor) -> Part:
+        """The part; found again by the very cut and tensor, which it keeps alive."""
+        key = id(cut), id(whole)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= MOST_PARTS:
+                self._known.clear()
+            found = self._known[key] = Part.of(cut, whole)
+        return found
+
+
+class Bundle:
+    """The parts that one network takes of shared parameters in one step.
+
+    Args:
+        parts: what is taken.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = tuple(parts)
+        self.wholes = tuple(part.whole for part in self.parts)
         # A CUDA graph reads them whenever it is replayed, as long as it has this bundle.
         self.indices = [
-            indices(axis, whole.device)
-            for cut, whole in zip(cuts, wholes, strict=True)
-            for axis in cut.axes
+            indices(axis, part.whole.device)
+            for part in self.parts
+            if part.view is None
+            for axis in part.cut.axes
             if not isinstance(axis, slice)
         ]
-        # A part that begins the whole and is as long in all axes but the first is dense as it is.
-        self.dense = tuple(view is not None and is_dense(view) for view in self.views)
-        self.places: list[tuple[Shape, Shape, int]] = []
-        self.wholes_at: list[int] = []
-        self.copied = self.length = 0
-        for cut, whole in zip(cuts, wholes, strict=True):
-            self.places.append((cut.shape, dense_strides(cut.shape, whole.stride()), self.copied))
-            self.wholes_at.append(self.length)
-            self.length += _aligned(whole.numel())
-            self.copied += _aligned(_count(cut.shape))
+        self.starts: list[tuple[int, int]] = []  # of each part among the copies, and of its whole among the gradients
+        copied = length = 0
+        for part in self.parts:
+            self.starts.append((copied, length))
+            length += part.room[1]
+            copied += 0 if part.dense else part.room[0]
+        self.copied, self.length = copied, length
 
     def take(self) -> tuple[Tensor, ...]:
         """The parts as dense tensors, gradients flowing to the wholes where they are recorded."""
@@ -120,21 +163,20 @@ class Bundle:
     def copies(self, wholes: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The parts as dense tensors."""
         buffer = wholes[0].new_empty(self.copied)
-        parts, places, views = [], [], []
-        for cut, view, dense, (shape, strides, start), whole in zip(
-            self.cuts, self.views, self.dense, self.places, wholes, strict=True
-        ):
-            if dense:
+        taken, places, values = [], [], []
+        for part, (start, _), whole in zip(self.parts, self.starts, wholes, strict=True):
+            view = part.view
+            if part.dense:
                 assert view is not None
-                parts.append(view.detach())
+                taken.append(view.detach())
                 continue
-            place = buffer.as_strided(shape, strides, start)
-            parts.append(place)
+            place = buffer.as_strided(part.cut.shape, part.strides, start)
+            taken.append(place)
             places.append(place)
-            views.append(cut.of(whole) if view is None else view)
+            values.append(part.cut.of(whole) if view is None else view)
         if places:
-            torch._foreach_copy_(places, views)
-        return tuple(parts)
+            torch._foreach_copy_(places, values)
+        return tuple(taken)
 
 
 def dense_strides(shape: Shape, like: Shape) -> Shape:
@@ -145,18 +187,6 @@ def dense_strides(shape: Shape, like: Shape) -> Shape:
         strides[axis] = step
         step *= shape[axis]
     return tuple(strides)
-
-
-def is_dense(part: Tensor) -> bool:
-    """Whether a tensor lies in memory without gaps, in whatever order of its axes."""
-    return part.stride() == dense_strides(tuple(part.shape), part.stride())
-
-
-def _count(shape: Shape) -> int:
-    count = 1
-    for length in shape:
-        count *= length
-    return count
 
 
 def _aligned(count: int) -> int:
@@ -181,20 +211,18 @@ class TakeParts(torch.autograd.Function):
         buffer = like.new_zeros(bundle.length)
         results: list[Tensor | None] = []
         places, values = [], []
-        for gradient, start, whole, cut, view in zip(
-            gradients, bundle.wholes_at, bundle.wholes, bundle.cuts, bundle.views, strict=True
-        ):
+        for gradient, (_, start), part in zip(gradients, bundle.starts, bundle.parts, strict=True):
             if gradient is None:
                 results.append(None)
                 continue
+            whole, view = part.whole, part.view
             result = buffer.as_strided(whole.shape, whole.stride(), start)
             results.append(result)
             if view is None:
-                cut.write(result, gradient)
+                part.cut.write(result, gradient)
             else:
-                places.append(
-                    buffer.as_strided(cut.shape, whole.stride(), start + view.storage_offset() - whole.storage_offset())
-                )
+                offset = start + view.storage_offset() - whole.storage_offset()
+                places.append(buffer.as_strided(part.cut.shape, whole.stride(), offset))
                 values.append(gradient)
         if places:
             torch._foreach_copy_(places, values)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nasengine.networks.composition import Cell, Parallel, Residual
-from nasengine.supernet.cuts import Bundle, Cut
+from nasengine.supernet.cuts import Bundle, Cut, Part
 from nasengine.supernet.facts import Fact
 from nasengine.supernet.keys import Held, layers
 from nasengine.supernet.lookup import ABSENT, Row, named
@@ -76,7 +76,7 @@ class MaskedNetwork(nn.Module):
         self._hung_in: Mapping[str, Tensor] | None = None  # the set of weights that hangs in it
         self._wholes: list[tuple[Held, Tensor]] = []
         self._parts: list[Hung] = []  # that are no whole parameters
-        self._bundle = Bundle([], [])
+        self._bundle = Bundle([])
         self.masks = Masks(torch.empty(0), torch.empty(0))
         for key, module in list(self.modules_of.items()):
             if base_of(module) is not None:
@@ -268,7 +268,7 @@ class MaskedNetwork(nn.Module):
                 self._parts.append((held, cut))
             else:
                 held.slots[held.name] = cut.of(whole)
-        self._bundle = Bundle([cut for _, cut in self._parts], [store[held.key] for held, _ in self._parts])
+        self._bundle = Bundle([Part.of(cut, store[held.key]) for held, cut in self._parts])
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, …) to what the networks give; image i belongs to architecture i mod K of the masks."""

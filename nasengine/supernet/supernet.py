@@ -15,7 +15,7 @@ from nasengine.build import build, check_overrides, refuse_what_has_no_network
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
-from nasengine.supernet.cuts import Cut
+from nasengine.supernet.cuts import Cut, Shelf
 from nasengine.supernet.extent import survey
 from nasengine.supernet.keys import Held, tensors
 from nasengine.supernet.parts import Parts
@@ -81,6 +81,7 @@ class Supernet:
             make_weights(space, self.extent, self.network, seed=seed, model=m, device=self.device, dtype=dtype)
             for m in range(models)
         ]
+        self._shelves = [Shelf() for _ in range(models)]
         self._views: OrderedDict[tuple[Architecture, int], nn.Module] = OrderedDict()
 
     def __call__(self, images: Tensor, architecture: Architecture, *, model: int = 0) -> Tensor:
@@ -102,7 +103,8 @@ class Supernet:
         if found is None:
             store = self._store(model)
             private = self.builder.network(architecture)
-            View(private, store, self.parts.cuts(private.held, self._inputs(architecture, private.held)))
+            cuts = self.parts.cuts(private.held, self._inputs(architecture, private.held))
+            View(private, store, cuts, self._shelves[model])
             found = private.network if self.training else private.network.eval()
             if len(self._views) >= MOST_VIEWS:
                 self._views.popitem(last=False)
@@ -204,7 +206,7 @@ class Supernet:
         twin.models, twin.dtype, twin.training, twin.compiled = 1, torch.float64, True, False
         twin.builder = Builder(self.space, self.network, self.device, torch.float64)
         twin._stores = [unlike(self._stores[0])]
-        twin._views = OrderedDict()
+        twin._views, twin._shelves = OrderedDict(), [Shelf()]
         return twin
 
     def _store(self, model: int) -> dict[str, Tensor]:

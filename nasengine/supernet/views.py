@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasengine.supernet.cuts import Bundle, Cut
+from nasengine.supernet.cuts import Bundle, Cut, Part, Shelf
 from nasengine.supernet.keys import Held, Slots
 from nasengine.supernet.private import Private
 from nasengine.supernet.weights import Store
@@ -42,13 +42,14 @@ class View:
         private: the network.
         store: the shared weights.
         cuts: the part of each tensor of the network.
+        shelf: of the store, where parts that were used before are found.
     """
 
-    def __init__(self, private: Private, store: Store, cuts: Sequence[Cut]) -> None:
+    def __init__(self, private: Private, store: Store, cuts: Sequence[Cut], shelf: Shelf | None = None) -> None:
+        shelf = shelf or Shelf()
         self._places: list[tuple[Slots, str]] = []  # of parts that autograd must see being taken
         self._statistics: list[_Statistic] = []
-        taken: list[Cut] = []
-        wholes: list[Tensor] = []
+        taken: list[Part] = []
         with torch.inference_mode(False), torch.no_grad():
             for held, cut in zip(private.held, cuts, strict=True):
                 whole = store[held.key]
@@ -57,17 +58,19 @@ class View:
                         held.slots[held.name] = whole
                     else:
                         self._places.append((held.slots, held.name))
-                        taken.append(cut)
-                        wholes.append(whole)
+                        taken.append(shelf.part(cut, whole))
                     continue
-                own = whole if cut.shape == whole.shape and cut.is_view else cut.of(whole)
-                held.slots[held.name] = own
-                if not cut.is_view:
+                if cut.shape == whole.shape and cut.is_view:
+                    held.slots[held.name] = whole
+                    continue
+                view = shelf.part(cut, whole).view
+                own = held.slots[held.name] = cut.of(whole) if view is None else view
+                if view is None:
                     self._statistics.append(_Statistic(held.slots, held.name, own, whole, cut))
-            self._bundle = Bundle(taken, wholes)
+            self._bundle = Bundle(taken)
             # What hangs there between runs: views, and where there is none what has no memory.
-            idle = zip(self._bundle.views, self._places, strict=True)
-            self._idle = [slots[name] if view is None else view for view, (slots, name) in idle]
+            idle = zip(taken, self._places, strict=True)
+            self._idle = [slots[name] if part.view is None else part.view for part, (slots, name) in idle]
             self._put(self._idle)
         if self._places or self._statistics:
             private.network.register_forward_pre_hook(self.before)

@@ -14,7 +14,7 @@ from nasengine.build import build
 from nasengine.errors import InputError
 from nasengine.space import load_space
 from nasengine.supernet import Supernet, SupernetError
-from nasengine.supernet.cuts import Bundle, Cut, dense_strides
+from nasengine.supernet.cuts import Bundle, Cut, Part, dense_strides
 from nasengine.supernet.private import Builder
 from tests.supernet.networks import COMPOSED, OWN, SPACE, space_of, trick
 
@@ -351,7 +351,7 @@ def test_a_gathered_part_gets_and_gives_gradients_as_plain_indexing_does(axes, c
     )
     expected = whole[rows][:, columns]
     cut = Cut((*axes, slice(0, 3), slice(0, 3)), tuple(expected.shape))
-    (part,) = Bundle([cut], [whole]).take()
+    (part,) = Bundle([Part.of(cut, whole)]).take()
     assert torch.equal(part, expected)
     assert part.stride() == dense_strides(tuple(part.shape), whole.stride())
     weights = torch.randn_like(expected)
