@@ -25,6 +25,7 @@ from nasengine.records import Architecture
 from nasengine.supernet.lookup import Row
 from nasengine.supernet.masking import MaskError
 from nasengine.supernet.masks import MaskedPasses, SharedWeights
+from nasengine.supernet.no_chance import NoChance
 from nasengine.supernet.plans import Key
 
 TOLERANCE = 1e-12  # of outputs, and of gradients beside the gradient as a whole
@@ -80,7 +81,8 @@ def prove(weights: SharedWeights, passes: MaskedPasses, key: Key) -> bool:
         passes.separate(passes.structure.columns)
         return True
     try:
-        why = _compare_some(weights, passes, key)
+        with NoChance():
+            why = _compare_some(weights, passes, key)
     except torch.OutOfMemoryError:
         raise  # says nothing about masks
     except BREAKS as error:
@@ -91,7 +93,8 @@ def prove(weights: SharedWeights, passes: MaskedPasses, key: Key) -> bool:
             passes.separate(columns)
             return True
     if why:
-        blamed = _blame(weights, passes, key)
+        with NoChance():
+            blamed = _blame(weights, passes, key)
         if blamed:
             passes.separate(blamed)
             return True

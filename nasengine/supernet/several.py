@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from nasengine.records import Architecture
@@ -16,7 +17,18 @@ from nasengine.supernet.plans import Key, Plan
 from nasengine.supernet.proof import prove
 from nasengine.supernet.proved import Proved
 
-PROVED_BY = ("cuts", "keys", "leaves", "facts", "masking", "masked_layers", "masked_network", "masks", "proof")
+PROVED_BY = (
+    "cuts",
+    "keys",
+    "leaves",
+    "facts",
+    "lookup",
+    "masking",
+    "masked_layers",
+    "masked_network",
+    "masks",
+    "proof",
+)
 
 
 class Several:
@@ -38,8 +50,13 @@ class Several:
 
     def plans(self, architectures: Sequence[Architecture]) -> list[Plan]:
         """Which of the architectures share a pass; plans that are new are proved."""
-        return self.passes.plans(architectures, self._prove)
+        try:
+            return self.passes.plans(architectures, self._prove)
+        finally:
+            self._proving = None  # and with it the memory of weights in double precision
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def _prove(self, key: Key) -> bool:
         if self._proving is None:
             weights = self._in_double()

@@ -1,4 +1,4 @@
-"""A convolution whose output is scaled by its width, which it keeps as a whole number like any other."""
+"""Layers of a user's own: a convolution scaled by its width, kept as a number like any other; one that drops images."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ class ScaledConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x) * (10 / self.width)
+
+
+class Dropping(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(0.5) if self.training else x

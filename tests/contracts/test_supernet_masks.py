@@ -163,6 +163,16 @@ def test_architectures_of_different_plans_come_back_in_their_places():
         torch.testing.assert_close(scores[number::6], supernet(images[number::6], architecture), rtol=1e-4, atol=1e-5)
 
 
+def test_chance_does_not_stand_in_the_way_of_a_proof():
+    node = "{type: dropout}, {type: conv, width: {choice: [4, 6]}}, {type: own:Dropping}"
+    allow_modules(["tests.contracts.scaled_convolution"])
+    space = space_with(node.replace("own:", "'tests.contracts.scaled_convolution:").replace("Dropping", "Dropping'"))
+    state = torch.get_rng_state()
+    plans = Supernet(space).plans(some(space, 12))
+    assert [plan.masked for plan in plans] == [True], plans[0].note
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_what_was_proved_is_not_proved_again(monkeypatch):
     space = space_with(NODES["conv"])
     supernet = Supernet(space)
