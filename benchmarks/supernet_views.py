@@ -32,6 +32,7 @@ from nasengine.space.loading import load_space
 from nasengine.supernet import Supernet
 
 SPACES = ("pooling_resnet20", "mobile_cnn_cifar", "inception_like", "nas_bench_201", "mobile_cnn", "vit_resnas_tiny")
+ROUNDS = 3  # that every new view is made in; the fastest counts
 SEED = 0
 
 
@@ -65,23 +66,27 @@ def graphed(work: Callable[[], Any]) -> Callable[[], Any]:
 def new_views(supernet: Supernet, space: SearchSpace, count: int, rng: np.random.Generator) -> dict[str, float]:
     """Processor milliseconds of views that have not been made, when their blocks have."""
     architectures = [space.sample(rng) for _ in range(count)]
-    for architecture in architectures:
-        supernet.view(architecture)
-    supernet._views.clear()
-    gc.collect()
-    times, firsts = [], []
+    times = [[0.0] * count for _ in range(ROUNDS)]
+    firsts = [[0.0] * count for _ in range(ROUNDS)]
     with torch.no_grad():
-        for architecture in architectures:
-            images = example_input(space, architecture, batch=1, device="cpu").to(supernet.device)
-            began = time.process_time()
-            view = supernet.view(architecture)
-            times.append((time.process_time() - began) * 1e3)
-            view(images)
-            firsts.append((time.process_time() - began) * 1e3)
+        for number in range(-1, ROUNDS):  # one round to meet the blocks
+            supernet._views.clear()
+            gc.collect()
+            for index, architecture in enumerate(architectures):
+                images = example_input(space, architecture, batch=1, device="cpu").to(supernet.device)
+                began = time.process_time()
+                view = supernet.view(architecture)
+                made = time.process_time()
+                if number >= 0:
+                    view(images)
+                    times[number][index] = (made - began) * 1e3
+                    firsts[number][index] = (time.process_time() - began) * 1e3
+    best = [min(column) for column in zip(*times, strict=True)]  # neighbours on the machine only ever add
+    first = [min(column) for column in zip(*firsts, strict=True)]
     return {
-        "new_ms": round(statistics.median(times), 3),
-        "new_ms_90": round(float(np.quantile(times, 0.9)), 3),
-        "first_ms": round(statistics.median(firsts), 3),
+        "new_ms": round(statistics.median(best), 3),
+        "new_ms_90": round(float(np.quantile(best, 0.9)), 3),
+        "first_ms": round(statistics.median(first), 3),
     }
 
 
