@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nasengine.build import check_space, example_input, instantiate, resolve
 from nasengine.costs import COSTS, costs, count_modules, measure, total
 from nasengine.networks import NETWORK_TYPES
+from nasengine.networks.blocks.transformer import Attention
 from nasengine.space import SearchSpace, load_space, shipped
 from tests.contracts.examples import space_with
 
@@ -21,7 +22,7 @@ SPACES = list(shipped("search_spaces"))
 
 
 def hooked(network: nn.Module, example: Tensor) -> dict[str, int]:
-    """MACs and parameters by forward hooks on the layers that have weights."""
+    """MACs and parameters by forward hooks on the layers that have weights, and on attention for its two products."""
     macs = 0
 
     def convolution(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -32,11 +33,17 @@ def hooked(network: nn.Module, example: Tensor) -> dict[str, int]:
         nonlocal macs
         macs += output[0].numel() * module.in_features
 
+    def attention(module: Attention, inputs: tuple[Tensor], output: Tensor) -> None:
+        nonlocal macs
+        macs += 2 * inputs[0].shape[1] ** 2 * module.heads * module.head_dim  # queries x keys, probabilities x values
+
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(convolution)
         elif isinstance(module, nn.Linear):
             module.register_forward_hook(linear)
+        elif isinstance(module, Attention):
+            module.register_forward_hook(attention)
     with torch.no_grad():
         network.eval()(example)
     params = sum(parameter.numel() for parameter in network.parameters())
@@ -54,7 +61,7 @@ class AliveStorages(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
         output = function(*arguments, **(keywords or {}))
-        self.alive += [weakref.ref(t) for t in (output if isinstance(output, tuple) else [output])]
+        self.alive += [weakref.ref(t) for t in (output if isinstance(output, (tuple, list)) else [output])]
         storages = [t.untyped_storage() for t in (ref() for ref in self.alive) if t is not None]
         sizes = {s._cdata: s.nbytes() for s in storages if s._cdata not in self.weights}
         self.peak = max(self.peak, sum(sizes.values()))
