@@ -73,19 +73,22 @@ class Lane:
         self.stream = stream_of(self.device, number)
         self.rate = torch.zeros((), device=self.device)
         self._pool = torch.cuda.graph_pool_handle()
-        self._buffer: Batch | None = None
+        self._normalize = self.members[0].normalize
+        self._buffers: tuple[Tensor, Tensor, Tensor] | None = None  # of the batch at hand: images, labels, and pixels
         self._rates: list[float] = []
         self._device_rates = self.rate
         self._feeds: list[tuple[Iterator[Batch], list[CohortStep]]] = []
 
     def capture(self, example: Batch) -> None:
         """Record a step of each member; `example` has the shape and the memory order of every batch."""
-        images, labels = self._buffer = (example[0].clone(), example[1].clone())
+        images, labels = example[0].clone(), example[1].clone()
+        pixels = self._normalize(images)  # once for all members
+        self._buffers = images, labels, pixels
         self.stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self.stream):
             for member in self.members:
                 if member.capturable:
-                    member.capture(images, labels, self.rate, self._pool)
+                    member.capture(pixels, labels, self.rate, self._pool)
 
     def begin(self, epoch: int, first: int) -> None:
         """Get ready for the steps of an epoch from `first` on; those before it were taken."""
@@ -105,13 +108,14 @@ class Lane:
 
     def step(self, index: int) -> None:
         """Put a step of every member on the stream, without waiting for any."""
-        assert self._buffer is not None, "capture comes first"
-        images, labels = self._buffer
+        assert self._buffers is not None, "capture comes first"
+        images, labels, pixels = self._buffers
         with torch.cuda.stream(self.stream):
             self.rate.copy_(self._device_rates[index])
             for batches, group in self._feeds:
                 for buffer, batch in zip((images, labels), next(batches), strict=True):
                     buffer.copy_(batch)
+                pixels.copy_(self._normalize(images))
                 for member in group:
                     if member.graph is None:
                         member.eagerly(images, labels, self._rates[index])

@@ -11,15 +11,16 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nasengine.tasks import Task
+from nasengine.training.at_once import layers_at_once
 from nasengine.training.batches import Normalize
 from nasengine.training.course import Course
+from nasengine.training.own_draws import OwnDraws
 from nasengine.training.step import TrainingStep
 
 READS_RATE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # the fused kernels of these, from a tensor
@@ -50,7 +51,7 @@ class CohortStep(TrainingStep):
         self.updates_in_graph = reads_rate_from_device(course.optimizer)
         self.compiled = False
         self.activation_bytes = 0  # what an eager step takes beside the weights, known after the warm-up
-        self._looked = False
+        self._looked = self._writes_to_images = False
 
     def begin_epoch(self, epoch: int) -> None:
         """Begin the draws of an epoch, and the sum of its losses."""
@@ -64,6 +65,12 @@ class CohortStep(TrainingStep):
         # What is compiled depends on whether autocast keeps weights, and in a graph it must not.
         self.passes(images, labels, cache=not self.compiled)
         self.update()
+
+    def learn(self, pixels: Tensor, labels: Tensor, *, cache: bool = True) -> None:
+        """See `TrainingStep.learn`; notes whether the network writes to what it is given."""
+        version = pixels._version
+        super().learn(pixels, labels, cache=cache)
+        self._writes_to_images = self._writes_to_images or pixels._version != version
 
     def rehearse(self, batch: tuple[Tensor, Tensor]) -> None:
         """The passes of a step, after which weights, statistics, draws and the sum of losses are what they were."""
@@ -100,11 +107,11 @@ class CohortStep(TrainingStep):
                 self.capturable = not self.waits_for_device(images)
             self._looked = True
 
-    def capture(self, images: Tensor, labels: Tensor, rate: Tensor, pool: Any) -> None:
+    def capture(self, pixels: Tensor, labels: Tensor, rate: Tensor, pool: Any) -> None:
         """Record a step on the current stream; nothing is computed yet.
 
         Args:
-            images, labels: where every batch will lie.
+            pixels, labels: where every batch will lie, its images normalised; also for other members.
             rate: () float32, where every learning rate will lie.
             pool: of memory, shared with graphs that are replayed one after another with this one.
         """
@@ -113,8 +120,10 @@ class CohortStep(TrainingStep):
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
         graph = torch.cuda.CUDAGraph()
+        layers = contextlib.nullcontext() if self.compiled else layers_at_once(self.network, self.dtype)
         with self.draws, _capturing(graph, pool):
-            self.passes(images, labels, cache=False)
+            with layers:
+                self.learn(pixels.clone() if self._writes_to_images else pixels, labels, cache=False)
             if self.updates_in_graph:
                 self.change_weights()
         self.graph = graph
@@ -133,41 +142,6 @@ class CohortStep(TrainingStep):
         """Give back the graph and the gradients, which lie in its memory."""
         self.graph = None
         self.optimizer.zero_grad(set_to_none=True)
-
-
-class OwnDraws:
-    """What a member's layers draw from, inside the context: global generators in the state of this member alone.
-
-    On a GPU the state itself is put in, not a copy of it: a graph captured in the context goes on with it at each
-    replay, whatever other graphs run beside it.
-
-    Args:
-        device: where the layers are.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._cpu = torch.get_rng_state()
-        self._cpu_before = self._cpu
-        self._generator: torch.Generator | None = None
-        if device.type == "cuda":
-            self._generator = torch.cuda.default_generators[device.index or 0]
-            self._own = self._generator.clone_state()
-            self._before = self._own
-
-    def __enter__(self) -> None:
-        self._cpu_before = torch.get_rng_state()
-        torch.set_rng_state(self._cpu)
-        if self._generator is not None:
-            self._before = self._generator.graphsafe_get_state()
-            self._generator.graphsafe_set_state(self._own)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._cpu = torch.get_rng_state()
-        torch.set_rng_state(self._cpu_before)
-        if self._generator is not None:
-            self._generator.graphsafe_set_state(self._before)
 
 
 def reads_rate_from_device(optimizer: torch.optim.Optimizer) -> bool:

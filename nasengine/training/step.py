@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nasengine.tasks import Task
+from nasengine.training.at_once import layers_at_once
 from nasengine.training.batches import Normalize
 from nasengine.training.device import autocast, autocast_dtype, new_stream
 from nasengine.training.settings import TrainingSettings
@@ -58,8 +59,12 @@ class TrainingStep:
 
     def passes(self, images: Tensor, labels: Tensor, *, cache: bool = True) -> None:
         """Forward and backward; leaves gradients, adds to `loss_sum`."""
+        self.learn(self.normalize(images), labels, cache=cache)
+
+    def learn(self, pixels: Tensor, labels: Tensor, *, cache: bool = True) -> None:
+        """The same on images that are normalised."""
         with autocast(self.dtype, self.device, cache=cache):
-            loss = self.task.loss(self.network(self.normalize(images)), labels)
+            loss = self.task.loss(self.network(pixels), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self.loss_sum += loss.detach()
 
@@ -139,6 +144,9 @@ class GraphedStep(TrainingStep):
         self.images, self.labels = images.clone(), labels.clone()
         self.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.graph(graph, capture_error_mode="thread_local"),
+            layers_at_once(self.network, self.dtype),
+        ):
             self.passes(self.images, self.labels, cache=False)
         self.graph = graph

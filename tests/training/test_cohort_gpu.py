@@ -58,16 +58,20 @@ class Block(nn.Module):
 class Small(nn.Module):
     """Blocks in a list, no layer whose gradient is added up in an order that differs."""
 
-    def __init__(self, seed: int, *, dropout: float = 0.0, deciding: bool = False, width: int = 8) -> None:
+    def __init__(
+        self, seed: int, *, dropout: float = 0.0, deciding: bool = False, writing: bool = False, width: int = 8
+    ) -> None:
         super().__init__()
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(seed)
             self.stem = nn.Conv2d(1, width, 3, padding=1)
             self.blocks = nn.ModuleList(Block(width) for _ in range(3))
             self.drop, self.head = nn.Dropout(dropout), nn.Linear(width, 4)
-        self.deciding = deciding
+        self.deciding, self.writing = deciding, writing
 
     def forward(self, x):
+        if self.writing:
+            x.clamp_(min=0)
         if self.deciding and x.mean().item() > 100:
             x = -x
         x = self.stem(x)
@@ -228,6 +232,18 @@ def test_a_member_that_waits_for_the_device_goes_on_eagerly_beside_the_others(pa
     reports = train_cohort(together, part, TASK, settings=training_settings(BASE), budget=BUDGET)
     assert all(isinstance(report, TrainingReport) for report in reports)
     assert all(report.curve[-1]["loss"] < report.curve[0]["loss"] for report in reports)
+
+
+def test_a_member_that_writes_to_its_images_leaves_those_of_the_others(part):
+    def made() -> list[Member]:
+        return [Member(Small(seed, writing=seed == 0), seed, 3) for seed in range(3)]
+
+    settings = training_settings(BASE)
+    together, singles = made(), made()
+    train_cohort(together, part, TASK, settings=settings, budget=BUDGET, deterministic=True, streams=1)
+    for member, single in zip(together, singles, strict=True):
+        alone(single, part, settings, deterministic=True)
+        assert same(weights(member.network), weights(single.network))
 
 
 def test_a_cohort_goes_on_from_checkpoints_that_a_training_alone_left(part, tmp_path):

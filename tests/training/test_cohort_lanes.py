@@ -12,6 +12,7 @@ import torch
 
 from nasengine.errors import TrialError
 from nasengine.training import Member, cohort, cohort_lanes, train, train_cohort, training_settings
+from nasengine.training.at_once import layers_at_once
 from nasengine.training.cohort_step import CohortStep
 from nasengine.training.course import Course
 from tests.training.networks import TASK, same, small_network, synthetic_part, weights
@@ -30,22 +31,22 @@ class Stream:
 class Graph:
     """A step that is taken when it is replayed."""
 
-    def __init__(self, member: CohortStep, images: torch.Tensor, labels: torch.Tensor) -> None:
-        self.member, self.images, self.labels = member, images, labels
+    def __init__(self, member: CohortStep, pixels: torch.Tensor, labels: torch.Tensor) -> None:
+        self.member, self.pixels, self.labels = member, pixels, labels
 
     def replay(self) -> None:
         self.member.optimizer.zero_grad(set_to_none=True)
-        with self.member.draws:
-            self.member.passes(self.images, self.labels)
+        with self.member.draws, layers_at_once(self.member.network, torch.float32):
+            self.member.learn(self.pixels, self.labels)
 
 
 @pytest.fixture
 def captures(monkeypatch) -> list[CohortStep]:
     captured: list[CohortStep] = []
 
-    def capture(member: CohortStep, images: torch.Tensor, labels: torch.Tensor, *unused: object) -> None:
+    def capture(member: CohortStep, pixels: torch.Tensor, labels: torch.Tensor, *unused: object) -> None:
         captured.append(member)
-        member.graph = Graph(member, images, labels)
+        member.graph = Graph(member, pixels, labels)
 
     def activation_bytes(device: object) -> int:
         return 10 + len(captured)
