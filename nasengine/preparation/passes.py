@@ -19,6 +19,7 @@ from nasengine.records import Architecture
 from nasengine.space import SearchSpace
 from nasengine.supernet.supernet import Supernet
 from nasengine.tasks import Task
+from nasengine.training.at_once import layers_at_once
 from nasengine.training.batches import Normalize
 from nasengine.training.device import autocast
 
@@ -62,7 +63,8 @@ class Passes:
         Args:
             passes: of one step; gradients accumulate over them.
             images, labels: (B, C, H, W) uint8, (B,).
-            cache: whether autocast may keep cast weights; off while a CUDA graph is captured.
+            cache: whether autocast may keep cast weights; off while a CUDA graph is captured. Then what is small is
+                done at once for all layers.
         """
         self.supernet.train()
         pixels = self.normalize(images)
@@ -73,7 +75,9 @@ class Passes:
                 if self.masks(each, len(pixels)):
                     scores = self.supernet.batch(pixels, each.architectures, model=each.model)
                 else:
-                    scores = self._scores(pixels, each.architectures, each.model, regularized=each.regularized)
+                    scores = self._scores(
+                        pixels, each.architectures, each.model, regularized=each.regularized, captured=not cache
+                    )
             scores = scores.float()  # (B, C)
             if each.target == "teacher":
                 assert teacher is not None, "the first pass of a step teaches, and is taught by the labels"
@@ -99,32 +103,45 @@ class Passes:
         """(K,) sums of the task's first metric over the images of each architecture, evaluated as a trained network."""
         self.supernet.eval()
         with autocast(self.dtype, self.device, cache=cache):
-            scores = self._scores(self.normalize(images), architectures, model, regularized=True)
+            pixels = self.normalize(images)
+            scores = self._scores(pixels, architectures, model, regularized=True, captured=not cache)
         values = self.task.measure(scores.float(), labels)[self.metric].double()  # (B,)
         count = len(architectures)
         return torch.stack([values[first::count].sum() for first in range(count)])
 
     def _scores(
-        self, pixels: Tensor, architectures: tuple[Architecture, ...], model: int, *, regularized: bool
+        self,
+        pixels: Tensor,
+        architectures: tuple[Architecture, ...],
+        model: int,
+        *,
+        regularized: bool,
+        captured: bool = False,
     ) -> Tensor:
         """(B, C) scores; several architectures run one after the other, each on its images."""
         count = len(architectures)
         if count == 1:
-            return self._view(pixels, architectures[0], model, regularized=regularized)
+            return self._view(pixels, architectures[0], model, regularized=regularized, captured=captured)
         parts = [
-            self._view(pixels[first::count], architecture, model, regularized=regularized)
+            self._view(pixels[first::count], architecture, model, regularized=regularized, captured=captured)
             for first, architecture in enumerate(architectures)
         ]
         whole = parts[0].new_empty((len(pixels), *parts[0].shape[1:]))
         places = [torch.arange(first, len(pixels), count, device=pixels.device) for first in range(count)]
         return whole.index_copy(0, torch.cat(places), torch.cat(parts))
 
-    def _view(self, pixels: Tensor, architecture: Architecture, model: int, *, regularized: bool) -> Tensor:
+    def _view(
+        self, pixels: Tensor, architecture: Architecture, model: int, *, regularized: bool, captured: bool
+    ) -> Tensor:
         size = self._resolutions.of(architecture)
         if size is not None and pixels.shape[-2:] != size:
             pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
         network = self.supernet.view(architecture, model=model)
-        with contextlib.nullcontext() if regularized else _unregularized(network):
+        with contextlib.ExitStack() as stack:
+            if not regularized:
+                stack.enter_context(_unregularized(network))
+            if captured:
+                stack.enter_context(layers_at_once(network, self.dtype))
             scores: Tensor = network(pixels)
         return scores
 

@@ -32,8 +32,9 @@ from nasengine.records import Architecture
 from nasengine.supernet.supernet import Supernet
 from nasengine.tasks import Task
 from nasengine.training.batches import Normalize, epoch_batches, keyed_seed
-from nasengine.training.device import autocast_dtype, own_random_state
+from nasengine.training.device import autocast_dtype, new_stream, own_random_state
 from nasengine.training.optimizers import with_all_state
+from nasengine.training.own_draws import OwnDraws
 from nasengine.training.settings import Length, TrainingSettings
 from nasengine.training.weight_average import TensorAverage
 
@@ -91,10 +92,10 @@ class SharedWeightsTraining:
         self.graphs: StepGraphs | None = None
         self.rate: float | Tensor = 0.0
         if self.device.type == "cuda":
-            stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-            self.graphs = StepGraphs(stream, enabled=settings.cuda_graph)
+            self.graphs = StepGraphs(new_stream(self.device), enabled=settings.cuda_graph)
             self.rate = torch.zeros((), device=self.device)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._draws = OwnDraws(self.device)
         self._make_buffers()
         self.optimizers = [self._optimizer(model) for model in range(supernet.models)]
         self.averages: list[TensorAverage] = []
@@ -104,6 +105,8 @@ class SharedWeightsTraining:
         self.done, self.history = 0, list[dict[str, Any]]()
         self._pending: tuple[Moment, tuple[Pass, ...]] | None = None
         self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._staged: tuple[Tensor, Tensor] | None = None  # the batch that the next step learns from
+        self._shown: tuple[Tensor, Tensor] | None = None  # the one that it is then measured on
         self._finished = False
         if checkpoints is not None:
             epoch, self.history = checkpoints.load(
@@ -124,15 +127,20 @@ class SharedWeightsTraining:
         if self._finished:
             return False
         with self._on_stream():
+            ends = self.done in (self._end_of(self.epoch), self.length.steps)
+            if self._batches is not None and not ends:
+                self._stage()
             self._collect()
-            if self._batches is not None and self.done in (self._end_of(self.epoch), self.length.steps):
+            if self._batches is not None and ends:
                 self._end_epoch()
             if self.done == self.length.steps:
                 self._finish()
                 return False
             if self._batches is None:
                 self._begin_epoch()
-            self._launch()
+                self._stage()
+            with self._draws:
+                self._launch()
         return True
 
     def measure(self, architecture: Architecture, model: int = 0) -> float:
@@ -141,7 +149,7 @@ class SharedWeightsTraining:
         with self._on_stream():
             total = torch.zeros((), dtype=torch.float64, device=self.device)
             for index in range(batches):
-                self._measure_pass((architecture,), model, index, offset=0)
+                self._measure_pass((architecture,), model, *self._show(index), offset=0)
                 total += self._observed[0]
             return float(total) / (batches * self.validation_batch)
 
@@ -157,20 +165,40 @@ class SharedWeightsTraining:
                 history=self.history,
             )
 
-    def _launch(self) -> None:
+    def _stage(self) -> None:
+        """Send what the next step needs whatever was observed: on a GPU, while the last step is still at work."""
         assert self._batches is not None, "an epoch was begun"
-        moment = self._moment()
-        passes = self.sampler.draw(moment, np.random.default_rng([self.seed, self.done, DRAWS]))
-        self._seed_layers()
         self._set_rate()
         images, labels = next(self._batches)
-        models = sorted({each.model for each in passes})
-        # What masks a pass has is made for it by the processor, so it cannot be replayed.
-        masked = any(self.passes.masks(each, len(images)) for each in passes)
-        if self.graphs is not None and images.shape == self._images.shape and not masked:
+        if self.graphs is not None and images.shape == self._images.shape:
             self._images.copy_(images)
             self._labels.copy_(labels)
             images, labels = self._images, self._labels
+        self._staged = images, labels
+        if self.sampler.observes:
+            self._shown = self._show(self.done % (len(self.validation) // self.validation_batch))
+
+    def _show(self, index: int) -> tuple[Tensor, Tensor]:
+        """A held-out batch; on a GPU in buffers that graphs read."""
+        begin = index * self.validation_batch
+        images = self.validation.images[begin : begin + self.validation_batch]
+        labels = self.validation.labels[begin : begin + self.validation_batch]
+        if self.graphs is None:
+            return images, labels
+        self._validation_images.copy_(images)
+        self._validation_labels.copy_(labels)
+        return self._validation_images, self._validation_labels
+
+    def _launch(self) -> None:
+        assert self._staged is not None, "staged before"
+        images, labels = self._staged
+        moment = self._moment()
+        passes = self.sampler.draw(moment, np.random.default_rng([self.seed, self.done, DRAWS]))
+        self._seed_layers()
+        models = sorted({each.model for each in passes})
+        # What masks a pass has is made for it by the processor, so it cannot be replayed.
+        masked = any(self.passes.masks(each, len(images)) for each in passes)
+        if self.graphs is not None and images is self._images and not masked:
             self.graphs.run(
                 passes,
                 lambda cache: self._train(passes, models, images, labels, cache=cache),
@@ -204,21 +232,20 @@ class SharedWeightsTraining:
         return [self.supernet.view(one, model=model) for architectures, model in used for one in architectures]
 
     def _observe(self, passes: Sequence[Pass]) -> None:
-        """Launch the measurement of a step's passes on the next held-out batch, and its way to the processor."""
-        index = self.done % (len(self.validation) // self.validation_batch)
+        """Launch the measurement of a step's passes on a held-out batch, and its way to the processor."""
+        assert self._shown is not None, "staged before"
         offset = 0
         for each in passes:
-            self._measure_pass(each.architectures, each.model, index, offset=offset)
+            self._measure_pass(each.architectures, each.model, *self._shown, offset=offset)
             offset += len(each.architectures)
         if self.graphs is not None:
             self._on_host[:offset].copy_(self._observed[:offset], non_blocking=True)
             self._event.record()
 
-    def _measure_pass(self, architectures: tuple[Architecture, ...], model: int, index: int, *, offset: int) -> None:
-        """Write what a pass comes to on a held-out batch to its place among the observed values."""
-        begin = index * self.validation_batch
-        images = self.validation.images[begin : begin + self.validation_batch]
-        labels = self.validation.labels[begin : begin + self.validation_batch]
+    def _measure_pass(
+        self, architectures: tuple[Architecture, ...], model: int, images: Tensor, labels: Tensor, *, offset: int
+    ) -> None:
+        """Write what a pass comes to on a held-out batch that is shown to its place among the observed values."""
         place = self._observed[offset : offset + len(architectures)]
 
         def work(cache: bool) -> list[nn.Module]:
@@ -228,9 +255,6 @@ class SharedWeightsTraining:
         if self.graphs is None:
             work(True)
             return
-        self._validation_images.copy_(images)
-        self._validation_labels.copy_(labels)
-        images, labels = self._validation_images, self._validation_labels
         key = architectures, model, offset
         self.graphs.run(key, work, lambda: self.passes.measure(architectures, model, images, labels))
 
@@ -360,8 +384,7 @@ class SharedWeightsTraining:
 def train_shared_weights(trainings: Sequence[SharedWeightsTraining]) -> None:
     """Run trainings to their end, one step each in turn; the global generators are left as they were found.
 
-    On a GPU the steps of several trainings overlap: each has a stream of its own. What dropout draws there may then
-    come from the seed of a neighbour's step, since replayed graphs share one generator.
+    On a GPU the steps of several trainings overlap: each has a stream of its own, and draws of its own.
 
     Raises:
         TrialError: a loss that is no finite number.

@@ -104,6 +104,16 @@ def test_parts_of_tensors_and_dropout_are_replayed(tmp_path):
     assert training.history[-1]["loss"] < training.history[0]["loss"]
 
 
+def test_what_layers_draw_in_trainings_that_take_turns_is_what_they_draw_alone(tmp_path):
+    more = {"space": width_space(), "budget": {"epochs": 8}}
+    alone = [trained(tmp_path / f"alone{seed}", seed=seed, **more) for seed in (3, 4)]
+    together = [begun(tmp_path / f"{seed}", "single_path", EXACT, device="cuda", seed=seed, **more) for seed in (3, 4)]
+    with deterministic_kernels(torch.device("cuda"), True):
+        train_shared_weights(together)
+    for one, other in zip(alone, together, strict=True):
+        close(weights(one), weights(other))
+
+
 def test_within_an_epoch_nothing_waits_for_the_device(tmp_path):
     training = begun(tmp_path, settings=EXACT, device="cuda", budget={"epochs": 2, "steps_per_epoch": 40})
     for _ in range(20):

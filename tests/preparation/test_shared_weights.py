@@ -89,6 +89,21 @@ def test_the_gradients_of_all_passes_accumulate_and_the_taught_follow_the_first(
         assert torch.allclose(before[f"0/{key}"] - gradient, parameter, rtol=1e-4, atol=1e-6), key
 
 
+@pytest.mark.parametrize("make", [pooling_space, width_space])
+def test_passes_as_they_are_captured_leave_what_eager_ones_leave(tmp_path, make):
+    found = []
+    for captured in (False, True):
+        training = begun(tmp_path, space=make(), settings={"precision": "bfloat16"}, network={})
+        largest, smallest = training.supernet.largest, training.supernet.smallest
+        passes = Pass((largest,), regularized=False), Pass((smallest,), target="teacher", regularized=False)
+        images, labels = training.training.images[:64], training.training.labels[:64]
+        training.passes.gradients(passes, images, labels, cache=not captured)
+        gradients = {key: parameter.grad for key, parameter in training.supernet.named_parameters()}
+        measured = training.passes.measure((smallest,), 0, images, labels, cache=not captured)
+        found.append({**weights(training), **gradients, "measured": measured})
+    assert same(*found)
+
+
 def test_images_of_a_batch_are_dealt_to_the_architectures_of_a_pass_in_turn(tmp_path):
     training = begun(tmp_path, space=width_space())
     supernet = training.supernet
