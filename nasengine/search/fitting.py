@@ -20,6 +20,7 @@ from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
 from nasengine.search.deriving import check_deriving, reads_probabilities
 from nasengine.search.inheriting import check_inheriting, reads_weights
+from nasengine.search.language.places import place_of
 from nasengine.search.language.settings import Phase, PreparePhase, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.language.values import check_algorithm, check_scheduler, check_training
 from nasengine.search.needs import metrics_of, settings_of_evaluator
@@ -133,8 +134,10 @@ def _check_objectives(space: SearchSpace, strategy: Strategy, phase: SearchPhase
     try:
         metrics = metrics_of(space, phase)
     except InputError as error:
+        component = f"phases.{phase.name}.evaluator"
         for problem in error.problems:
-            yield strategy.problem(f"phases.{phase.name}.evaluator", problem.message, problem.expected)
+            place = place_of(strategy, component, phase.evaluator.component.settings, problem.message)
+            yield strategy.problem(place, problem.message, problem.expected)
         return
     known: dict[str, str] = {**{name: about.direction for name, about in COSTS.items()}, **metrics}
     evaluator = phase.evaluator.component.type if phase.evaluator else "none"

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from nasengine.errors import InputError, Problem
 from nasengine.evaluators.plan import load_materials
-from nasengine.preparation import PreparationEpoch, PreparationInputs, PreparationSettings
+from nasengine.preparation import PreparationEpoch, PreparationInputs
 from nasengine.search.board import Curves
 from nasengine.search.events import OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, PreparationProgress
+from nasengine.search.language.places import place_of
 from nasengine.search.language.settings import PreparePhase, Strategy
-from nasengine.search.language.tables import built_tables
+from nasengine.search.language.values import make_trainer
 from nasengine.search.prepared import is_prepared, read_history, write_prepared
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import TENSORBOARD, all_constraints, evaluation_plan, make_domain
@@ -82,16 +83,6 @@ def prepare(run: Path, settings: RunSettings, phase: PreparePhase, on_event: OnE
     on_event(PhaseEnded(phase.name, seconds, summary))
 
 
-def make_trainer(phase: PreparePhase) -> PreparationSettings:
-    """The settings of a phase's trainer.
-
-    Raises:
-        InputError: it refuses them.
-    """
-    made: PreparationSettings = built_tables()["prepare trainer"][phase.trainer.type](**phase.trainer.settings)
-    return made
-
-
 def check_prepare(space: SearchSpace, strategy: Strategy, phase: PreparePhase) -> Iterator[Problem]:
     """What is wrong with a prepare phase for a space whose networks can be built."""
     path = f"phases.{phase.name}"
@@ -106,7 +97,8 @@ def check_prepare(space: SearchSpace, strategy: Strategy, phase: PreparePhase) -
         make_trainer(phase).check(domain, network=phase.network, budget=phase.budget.amounts)
     except InputError as error:
         for problem in error.problems:
-            place = f"{path}.budget" if "budget" in problem.message else path
+            found = place_of(strategy, path, phase.trainer.settings, problem.message)
+            place = f"{path}.budget" if "budget" in problem.message else found
             yield strategy.problem(place, problem.message, problem.expected)
     except SupernetError as error:
         yield strategy.problem(path, error.problem.message, error.problem.expected)

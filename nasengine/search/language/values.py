@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nasengine.algorithms import Algorithm, RandomSearch
 from nasengine.algorithms.probabilities import Probabilities
 from nasengine.algorithms.schedulers import Scheduler
+from nasengine.algorithms.supernet_samplers import make_sampler
 from nasengine.errors import InputError, Problem
 from nasengine.evaluators.plan import evaluator_settings
 from nasengine.objectives import Constraint, Objective
-from nasengine.search.language.settings import Component, RetrainPhase, SearchPhase, Strategy
+from nasengine.preparation import PreparationSettings
+from nasengine.search.language.places import place_of
+from nasengine.search.language.settings import Component, Plain, PreparePhase, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.language.tables import built_tables
 from nasengine.space import space_from_mapping
 from nasengine.space.domain import Domain
@@ -60,6 +63,16 @@ def make_scheduler(phase: SearchPhase, source: Algorithm) -> Scheduler:
     return made
 
 
+def make_trainer(phase: PreparePhase) -> PreparationSettings:
+    """The settings of a phase's trainer.
+
+    Raises:
+        InputError: it refuses them.
+    """
+    made: PreparationSettings = built_tables()["prepare trainer"][phase.trainer.type](**phase.trainer.settings)
+    return made
+
+
 def check_values(strategy: Strategy) -> Iterator[Problem]:
     """What constructors refuse whatever the space."""
     for phase in strategy.phases:
@@ -68,12 +81,15 @@ def check_values(strategy: Strategy) -> Iterator[Problem]:
             yield from check_scheduler(strategy, phase)
         if isinstance(phase, SearchPhase | RetrainPhase):
             yield from check_training(strategy, phase)
+        if isinstance(phase, PreparePhase):
+            yield from _check_preparation(strategy, phase)
 
 
 def check_algorithm(strategy: Strategy, phase: SearchPhase, domain: Domain) -> Iterator[Problem]:
     """What the algorithm of a phase refuses."""
     place = f"phases.{phase.name}.algorithm"
-    return _refused(strategy, place, lambda: make_algorithm(phase, domain, strategy.objectives, seed=0))
+    settings = phase.algorithm.settings
+    return _refused(strategy, place, settings, lambda: make_algorithm(phase, domain, strategy.objectives, seed=0))
 
 
 def check_scheduler(strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
@@ -96,24 +112,47 @@ def check_scheduler(strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]
                 place, message, f"expected no `scheduler:`, or another evaluator than {evaluator.type}"
             )
     source = RandomSearch(_any_domain(Component("random_search")), strategy.objectives)
-    yield from _refused(strategy, place, lambda: make_scheduler(phase, source))
+    yield from _refused(strategy, place, phase.scheduler.settings, lambda: make_scheduler(phase, source))
 
 
 def check_training(strategy: Strategy, phase: SearchPhase | RetrainPhase) -> Iterator[Problem]:
     """What the evaluator or the trainer of a phase refuses."""
     if isinstance(phase, RetrainPhase):
-        yield from _refused(strategy, f"phases.{phase.name}", lambda: evaluator_settings(phase.trainer.plain()))
+        component, place = phase.trainer, f"phases.{phase.name}"
     elif phase.evaluator is not None:
-        component = phase.evaluator.component
-        yield from _refused(strategy, f"phases.{phase.name}.evaluator", lambda: evaluator_settings(component.plain()))
+        component, place = phase.evaluator.component, f"phases.{phase.name}.evaluator"
+    else:
+        return
+    yield from _refused(strategy, place, component.settings, lambda: evaluator_settings(component.plain()))
 
 
-def _refused(strategy: Strategy, place: str, make: Callable[[], object]) -> Iterator[Problem]:
+def _check_preparation(strategy: Strategy, phase: PreparePhase) -> Iterator[Problem]:
+    """What the trainer and the sampler of a phase refuse."""
+    place, settings = f"phases.{phase.name}", phase.trainer.settings
+    yield from _refused(strategy, place, settings, lambda: make_trainer(phase))
+    sampler = settings.get("sampler")
+    if sampler is None:
+        return
+    component = {"type": sampler} if isinstance(sampler, str) else dict(sampler)
+    constructor = built_tables()["sampler"][component.pop("type")]
+    domain = _any_domain(Component(phase.trainer.type))
+    smallest, largest = (domain.space.architecture({"network.width": width}) for width in (1, 2))
+
+    def make() -> object:
+        return make_sampler(constructor, component, domain=domain, largest=largest, smallest=smallest)
+
+    yield from _refused(strategy, f"{place}.sampler", component, make)
+
+
+def _refused(
+    strategy: Strategy, place: str, settings: Mapping[str, Plain], make: Callable[[], object]
+) -> Iterator[Problem]:
     try:
         make()
     except InputError as error:
         for problem in error.problems:
-            yield strategy.problem(place, problem.message, problem.expected)
+            where = place_of(strategy, place, settings, problem.message)
+            yield strategy.problem(where, problem.message, problem.expected)
 
 
 def _any_domain(algorithm: Component) -> Domain:
