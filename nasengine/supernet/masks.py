@@ -56,6 +56,9 @@ class SharedWeights(Protocol):
     def __call__(self, images: Tensor, architecture: Architecture, *, model: int = 0) -> Tensor:
         """The view of an architecture, run."""
 
+    def subnet(self, architecture: Architecture, *, model: int = 0) -> nn.Module:
+        """A stand-alone copy of it."""
+
 
 class MaskedPasses:
     """Runs several architectures of a supernet in one pass.
@@ -114,15 +117,21 @@ class MaskedPasses:
         options = zip(self.structure.columns, key, strict=True)
         return ",".join(f"{column}={option}" for column, option in options)
 
-    def note(self, key: Key, why: str) -> None:
-        """Remember that a plan is proved (`why` is empty), or why it runs as views."""
+    def note(self, key: Key, why: str, unreached: Sequence[str] = ()) -> None:
+        """Remember that a plan is proved (`why` is empty), or why it runs as views.
+
+        Args:
+            unreached: tensors of which nothing is proved, as no way leads from them to the output of any network.
+        """
         self.proved.notes[self._name(key)] = why
+        self.proved.unreached[self._name(key)] = list(unreached)
 
     def separate(self, columns: Sequence[int]) -> None:
         """These choices are structural too; what was built for plans with fewer is forgotten."""
         self.structure.add(columns)
         self.proved.structural = list(self.structure.columns)
         self.proved.notes.clear()
+        self.proved.unreached.clear()
         self._networks.clear()
         self._runs.clear()
 

@@ -1,71 +1,63 @@
 """Proves, in double precision, that masks are views: the same outputs, the same gradients, nothing outside.
 
-Some architectures that between them take many options run together through the masked network of their plan, and
-one by one as views. Outputs and the gradient of every shared tensor must agree, the gradient must be zero where no
-architecture reaches, and in nearly all tensors that one reaches it must not be zero: equal zeros would prove nothing.
-Where masks turn out not to be views, single choices are tried; those that make the difference are structural from
-then on.
+Some architectures that between them take many options run together through the masked network of their plan, one by
+one as views, and the first of them as stand-alone copies. Outputs and the gradient of every shared tensor must agree,
+and the gradient must be zero where no architecture reaches. Equal zeros would prove nothing: every tensor that is in
+use must have a gradient somewhere, or architectures and images are drawn until it has one. Only tensors from which no
+way leads to the output of any network (edges of a cell that end nowhere) are let off, by name. Where masks turn out
+not to be views, single choices are tried; those that make the difference are structural from then on.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nasengine.build.module_call import one_line
-from nasengine.build.network import task_of
-from nasengine.records import Architecture
+from nasengine.supernet.comparison import TOLERANCE, Finding, check_alone, compare, describe, first, images_for, larger
 from nasengine.supernet.lookup import Row
 from nasengine.supernet.masking import MaskError
 from nasengine.supernet.masks import MaskedPasses, SharedWeights
 from nasengine.supernet.no_chance import NoChance
 from nasengine.supernet.plans import Key
 
-TOLERANCE = 1e-12  # of outputs, and of gradients beside the gradient as a whole
-RELATIVE = 1e-9  # of the gradient of one tensor, beside itself
 AT_ONCE = 4  # architectures of one comparison; the first is always the largest
 MOST = 16  # architectures of a proof, as far as
 SECONDS = 8.0  # allow; the first comparison is always made
 CANDIDATES = 256  # among which they are looked for
-IMAGES = 2  # for each architecture
 # What a network may raise that was not written for an input like that.
 BREAKS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError)
-MOST_SILENT = 0.1  # of all tensors may have no gradient: cells have edges that lead nowhere
-SIDES = (16, 32, 64)  # of images that are tried before those of the task, which may be far larger
+ROUNDS = 4  # of other architectures and images for tensors that have had no gradient
+HOLDERS = 32  # architectures among which those are looked for that have such tensors
+ALONE = 2  # architectures of a proof that are also compared with stand-alone copies
 
 
-@dataclass(frozen=True)
-class Finding:
-    """How far masks are from views.
+@dataclass
+class Gradients:
+    """What several comparisons have shown of the gradients of shared tensors.
 
     Args:
-        outputs: largest relative difference of the outputs of an architecture, training and evaluation.
-        gradients: largest difference of a tensor's gradient, relative to the norm of all.
-        worst: the tensor with the largest difference relative to its own gradient, and that difference.
-        outside: number of gradients that are not zero where no architecture reaches.
-        silent: tensors that an architecture uses, and that have no gradient other than zero.
-        tensors: how many are used.
+        used, live, connected: see `Finding`.
     """
 
-    outputs: float
-    gradients: float
-    worst: tuple[str, float]
-    outside: int
-    silent: tuple[str, ...] = ()
-    tensors: int = 0
+    used: set[str] = field(default_factory=set)
+    live: set[str] = field(default_factory=set)
+    connected: set[str] = field(default_factory=set)
+
+    def note(self, finding: Finding) -> None:
+        """Take in one more."""
+        self.used |= finding.used
+        self.live |= finding.live
+        self.connected |= finding.connected
 
     @property
-    def equal(self) -> bool:
-        """Whether masks are views."""
-        small = self.outputs <= TOLERANCE and self.gradients <= TOLERANCE and self.worst[1] <= RELATIVE
-        return small and self.outside == 0
+    def silent(self) -> set[str]:
+        """Tensors that are in use and have had no gradient, so that nothing is known of them yet."""
+        return self.used - self.live
 
 
 def prove(weights: SharedWeights, passes: MaskedPasses, key: Key) -> bool:
@@ -80,9 +72,10 @@ def prove(weights: SharedWeights, passes: MaskedPasses, key: Key) -> bool:
     if passes.structure.columns != before:
         passes.separate(passes.structure.columns)
         return True
+    gradients = Gradients()
     try:
         with NoChance():
-            why = _compare_some(weights, passes, key)
+            why = _compare_some(weights, passes, key, gradients)
     except torch.OutOfMemoryError:
         raise  # says nothing about masks
     except BREAKS as error:
@@ -98,13 +91,23 @@ def prove(weights: SharedWeights, passes: MaskedPasses, key: Key) -> bool:
         if blamed:
             passes.separate(blamed)
             return True
-    passes.note(key, why)
+    else:
+        unproved = gradients.silent & gradients.connected
+        if unproved:
+            why = f"{min(unproved)} never gets a gradient, so that nothing is proved of it ({len(unproved)} in all)"
+    passes.note(key, why, sorted(gradients.silent - gradients.connected))
     return False
 
 
-def _compare_some(weights: SharedWeights, passes: MaskedPasses, key: Key) -> str:
-    """Why masks are not views for some architectures of a plan; empty if they are for all that time allows."""
+def _compare_some(weights: SharedWeights, passes: MaskedPasses, key: Key, gradients: Gradients) -> str:
+    """Why masks are not views for some architectures of a plan; empty if they are for all that time allows.
+
+    Args:
+        gradients: takes in which tensors had some.
+    """
     rows = covering(weights, passes, key, MOST)
+    for architecture in weights.space.decode_many(rows[:ALONE]):
+        check_alone(weights, architecture)
     began = time.monotonic()
     for start in range(1, len(rows), AT_ONCE - 1):
         if start > 1 and time.monotonic() - began > SECONDS:
@@ -112,17 +115,34 @@ def _compare_some(weights: SharedWeights, passes: MaskedPasses, key: Key) -> str
         finding = compare(weights, passes, key, np.concatenate([rows[:1], rows[start : start + AT_ONCE - 1]]))
         if not finding.equal:
             return describe(finding)
-        if len(finding.silent) > MOST_SILENT * finding.tensors:
-            return f"{len(finding.silent)} tensors get no gradient ({finding.silent[0]}, …), so that little is proved"
+        gradients.note(finding)
+    for number in range(1, ROUNDS + 1):
+        others = holders(weights, passes, key, gradients.silent, number) if gradients.silent else rows[:0]
+        if len(others):
+            finding = compare(weights, passes, key, others, seed=number)
+            if not finding.equal:
+                return describe(finding)
+            gradients.note(finding)
     return ""
 
 
-def describe(finding: Finding) -> str:
-    """In words."""
-    return (
-        f"masks are not views: outputs differ by {finding.outputs:.0e}, gradients by {finding.gradients:.0e} "
-        f"(most in {finding.worst[0]}), {finding.outside} gradients outside"
-    )
+def holders(weights: SharedWeights, passes: MaskedPasses, key: Key, wanted: set[str], seed: int) -> NDArray[np.int16]:
+    """(K, D) rows of a plan that between them have many of the tensors that are wanted; none if no row has any."""
+    rows = candidates(weights, passes, key, seed)[:HOLDERS]
+    have = [
+        wanted & {held.key for held, _ in weights.private(architecture)[1]}
+        for architecture in weights.space.decode_many(rows)
+    ]
+    missing: set[str] = set()
+    chosen: list[int] = []
+    while len(chosen) < min(AT_ONCE, len(rows)):
+        missing = missing or set(wanted)  # when each has been had once, again from the first
+        left = [place for place in range(len(rows)) if place not in chosen and have[place]]
+        if not left:
+            break
+        chosen.append(max(left, key=lambda place: len(have[place] & missing)))
+        missing -= have[chosen[-1]]
+    return rows[chosen]
 
 
 def _columns_of(passes: MaskedPasses, layer: str) -> list[int]:
@@ -132,14 +152,22 @@ def _columns_of(passes: MaskedPasses, layer: str) -> list[int]:
     return sorted(found - set(passes.structure.columns))
 
 
-def covering(weights: SharedWeights, passes: MaskedPasses, key: Key, count: int) -> NDArray[np.int16]:
-    """(K, D) rows of a plan that between them take as many options as K can; the largest architecture first."""
+def candidates(weights: SharedWeights, passes: MaskedPasses, key: Key, seed: int = 0) -> NDArray[np.int16]:
+    """(N, D) rows of a plan at random."""
     space = weights.space
-    rows = space.sample_encoded(np.random.default_rng(0), CANDIDATES)
+    rows = space.sample_encoded(np.random.default_rng(seed), CANDIDATES)
     for column, option in zip(passes.structure.columns, key, strict=True):
         rows[:, column] = option
     rows = np.array([passes.lookup.row(row) for row in rows.tolist()], dtype=np.int16)
-    rows = rows[space.satisfies_encoded(rows) & (rows[:, list(passes.structure.columns)] == list(key)).all(1)]
+    found: NDArray[np.int16] = rows[
+        space.satisfies_encoded(rows) & (rows[:, list(passes.structure.columns)] == list(key)).all(1)
+    ]
+    return found
+
+
+def covering(weights: SharedWeights, passes: MaskedPasses, key: Key, count: int) -> NDArray[np.int16]:
+    """(K, D) rows of a plan that between them take as many options as K can; the largest architecture first."""
+    rows = candidates(weights, passes, key)
     chosen = [np.array(passes.structure.base(key), dtype=np.int16)]
     while len(chosen) < count and len(rows):
         taken = np.array(chosen)
@@ -147,99 +175,6 @@ def covering(weights: SharedWeights, passes: MaskedPasses, key: Key, count: int)
         chosen.append(rows[int(new.argmax())])
         rows = rows[(rows != chosen[-1]).any(1)]
     return np.array(chosen if len(chosen) > 1 else chosen * 2, dtype=np.int16)
-
-
-def compare(weights: SharedWeights, passes: MaskedPasses, key: Key, rows: NDArray[np.int16]) -> Finding:
-    """Run architectures of one plan by masks and as views.
-
-    Raises:
-        MaskError: they cannot run by masks.
-    """
-    count = len(rows)
-    architectures = weights.space.decode_many(rows)
-    images = _images(weights, architectures[0], count)
-    store = weights.store(0)
-    parameters = {name: tensor for name, tensor in store.items() if tensor.requires_grad}
-    kept = {name: tensor.clone() for name, tensor in store.items() if not tensor.requires_grad}
-    outputs = 0.0
-    by_views = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
-    for training in (False, True):
-        weights.training = training
-        with torch.set_grad_enabled(training):
-            masked = _first(passes.run(images, key, rows))
-            for number, architecture in enumerate(architectures):
-                single = _first(weights(images[number::count], architecture))
-                if not torch.isfinite(single).all():
-                    raise MaskError("views give infinite numbers, so that nothing can be proved")
-                difference = (single - masked[number::count]).detach().norm()
-                outputs = larger(outputs, float(difference / single.detach().norm().clamp(min=1e-300)))
-                if training:
-                    for name, gradient in _gradients(single.square().sum(), parameters).items():
-                        by_views[name] += gradient
-                for name, value in kept.items():  # running statistics, which views in training write to
-                    store[name].copy_(value)
-    by_masks = _gradients(masked.square().sum(), parameters)
-    total = float(torch.stack([g.norm() for g in by_views.values()]).norm())
-    gradients, worst, outside = 0.0, ("", 0.0), 0
-    reached = _reached(weights, architectures, parameters)
-    silent = []
-    for name, view in by_views.items():
-        error, size = float((by_masks[name] - view).norm()), float(view.norm())
-        gradients = larger(gradients, error / max(total, 1e-300))
-        # What is tiny beside all others (a bias in front of a batch norm) is rounding itself.
-        if size > 1e-9 * total and not error / size <= worst[1]:
-            worst = name, error / size
-        inside = reached.get(name)
-        outside += int((by_masks[name] if inside is None else by_masks[name][~inside]).count_nonzero())
-        if inside is not None and size == 0:
-            silent.append(name)
-    return Finding(outputs, gradients, worst, outside, tuple(silent), len(reached))
-
-
-def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """All scores of a network as one tensor; of several outputs each image's, side by side."""
-    if isinstance(output, Tensor):
-        return output
-    return torch.cat([part.flatten(1) for part in output], 1)
-
-
-def _gradients(loss: Tensor, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-    found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    return {
-        name: torch.zeros_like(p) if gradient is None else gradient
-        for (name, p), gradient in zip(parameters.items(), found, strict=True)
-    }
-
-
-def _reached(
-    weights: SharedWeights, architectures: Sequence[Architecture], parameters: dict[str, Tensor]
-) -> dict[str, Tensor]:
-    """Which numbers of each shared tensor any of the architectures uses."""
-    found: dict[str, Tensor] = {}
-    for architecture in architectures:
-        for held, cut in weights.private(architecture)[1]:
-            if held.key in parameters:
-                whole = found.setdefault(held.key, torch.zeros_like(parameters[held.key], dtype=torch.bool))
-                cut.write(whole, torch.ones(cut.shape, dtype=torch.bool, device=whole.device))
-    return found
-
-
-def _images(weights: SharedWeights, architecture: Architecture, count: int) -> Tensor:
-    """Random images, as small as the network takes them."""
-    channels, height, width = task_of(weights.space.fill(architecture))[0]
-    generator = torch.Generator().manual_seed(0)
-    for side in [s for s in SIDES if s < min(height, width)]:
-        tried = torch.randn(1, channels, side, side, dtype=torch.double, generator=generator).to(weights.device)
-        try:
-            weights.training = True
-            with torch.no_grad():
-                weights(tried, architecture)
-            height, width = side, side
-            break
-        except (RuntimeError, ValueError):
-            continue
-    images = torch.randn(IMAGES * count, channels, height, width, dtype=torch.double, generator=generator)
-    return images.to(weights.device)
 
 
 def _blame(weights: SharedWeights, passes: MaskedPasses, key: Key) -> list[int]:
@@ -284,38 +219,13 @@ def _fits(passes: MaskedPasses, key: Key, rows: NDArray[np.int16]) -> bool:
 def _difference(weights: SharedWeights, passes: MaskedPasses, key: Key, rows: NDArray[np.int16]) -> float:
     """The largest relative difference of outputs between masks and views, in evaluation."""
     architectures = weights.space.decode_many(rows)
-    images = _images(weights, architectures[0], len(rows))
+    images = images_for(weights, architectures[0], len(rows))
     weights.training = False
     with torch.no_grad():
-        masked = _first(passes.run(images, key, rows))
+        masked = first(passes.run(images, key, rows))
         worst = 0.0
         for number, architecture in enumerate(architectures):
-            single = _first(weights(images[number :: len(rows)], architecture))
+            single = first(weights(images[number :: len(rows)], architecture))
             difference = (single - masked[number :: len(rows)]).norm() / single.norm().clamp(min=1e-300)
             worst = larger(worst, float(difference))
     return worst
-
-
-def larger(one: float, other: float) -> float:
-    """The larger, and no number where either is none: `max(0, nan)` is 0."""
-    return other if other > one or math.isnan(other) else one
-
-
-def unlike(store: Mapping[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
-    """Weights in double precision near those given, so that nothing is zero, one, or equal to another by chance."""
-    generator = torch.Generator().manual_seed(seed)
-    found: dict[str, Tensor] = {}
-    for name, tensor in store.items():
-        if not tensor.is_floating_point():
-            found[name] = tensor.clone()
-            continue
-        value = tensor.detach().double().cpu()
-        noise = torch.randn(value.shape, dtype=torch.double, generator=generator)
-        if name.endswith("running_var"):
-            value = 0.5 + torch.rand(value.shape, dtype=torch.double, generator=generator)
-        else:
-            spread = float(value.std()) if value.numel() > 1 else 0.0
-            value = value + 0.1 * noise * max(spread, 0.2 if value.dim() < 2 else 0.05)
-        value = value.to(tensor.device)
-        found[name] = torch.nn.Parameter(value) if isinstance(tensor, torch.nn.Parameter) else value
-    return found

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from nasengine import networks
+from nasengine.build.types import look_up_type
 from nasengine.records import Architecture
+from nasengine.space import SearchSpace
 from nasengine.supernet.masks import MaskedPasses, SharedWeights
 from nasengine.supernet.plans import Key, Plan
 from nasengine.supernet.proof import prove
 from nasengine.supernet.proved import Proved
 
 PROVED_BY = (
+    "comparison",
     "cuts",
+    "extent",
+    "facts",
     "keys",
     "leaves",
-    "facts",
     "lookup",
-    "masking",
     "masked_layers",
     "masked_network",
+    "masking",
     "masks",
+    "no_chance",
+    "parts",
+    "plans",
     "proof",
 )
+NOT_OWN = ("torch.", "nasengine.networks")
 
 
 class Several:
@@ -44,7 +54,9 @@ class Several:
         self, weights: SharedWeights, overrides: Mapping[str, Any], in_double: Callable[[], SharedWeights]
     ) -> None:
         self._in_double = in_double
-        self.proved = Proved.read(weights.space.hash, overrides, sources())
+        network, _ = weights.private(weights.whole)
+        versions = [sources(), torch.__version__, code_of(weights.space, network)]
+        self.proved = Proved.read(weights.space.hash, overrides, versions)
         self.passes = MaskedPasses(weights, self.proved)
         self._proving: tuple[SharedWeights, MaskedPasses] | None = None
 
@@ -77,7 +89,35 @@ class Several:
 def sources() -> str:
     """A hash of the code that a proof is about."""
     folder = Path(__file__).parent
+    own = [folder / f"{name}.py" for name in PROVED_BY]
+    return _digest([*own, *sorted(Path(networks.__file__).parent.rglob("*.py"))])
+
+
+def code_of(space: SearchSpace, network: nn.Module) -> str:
+    """A hash of the files of a user's own networks: one that was edited is not the one that was proved.
+
+    Args:
+        network: the largest of the space, whose parts may be of other files than the types that the space names.
+    """
+    kinds = [look_up_type(name) for name in _types(space.tree.resolved) if ":" in name]
+    modules = {kind.__module__ for kind in [*kinds, *map(type, network.modules())]}
+    files = [vars(sys.modules[name]).get("__file__") for name in sorted(modules) if not name.startswith(NOT_OWN)]
+    return _digest([Path(file) for file in files if file])
+
+
+def _types(value: Any) -> Iterator[str]:
+    """Every `type:` of a resolved space."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("type"), str):
+            yield value["type"]
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _types(item)
+
+
+def _digest(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for name in PROVED_BY:
-        digest.update((folder / f"{name}.py").read_bytes())
+    for file in files:
+        digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -15,6 +15,7 @@ from nasengine.build import build, check_overrides, refuse_what_has_no_network
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
+from nasengine.supernet.comparison import unlike
 from nasengine.supernet.cuts import Cut, Shelf
 from nasengine.supernet.extent import survey
 from nasengine.supernet.keys import Held, tensors
@@ -22,7 +23,6 @@ from nasengine.supernet.parts import Parts
 from nasengine.supernet.plans import Plan
 from nasengine.supernet.private import Builder
 from nasengine.supernet.probe import Active, probe_of
-from nasengine.supernet.proof import unlike
 from nasengine.supernet.several import Several
 from nasengine.supernet.views import View, copy_out
 from nasengine.supernet.weights import load_weights, make_weights

@@ -18,3 +18,14 @@ class ScaledConvolution(nn.Module):
 class Dropping(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(0.5) if self.training else x
+
+
+class Muted(nn.Module):
+    """A branch that is there and does nothing."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, in_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0 * self.conv(x)

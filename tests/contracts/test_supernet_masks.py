@@ -10,7 +10,7 @@ from nasengine.build import allow_modules
 from nasengine.networks import NETWORK_TYPES
 from nasengine.space import SearchSpace, load_space, shipped
 from nasengine.supernet import Supernet
-from nasengine.supernet.proof import compare
+from nasengine.supernet.comparison import compare
 from tests.contracts.examples import parse
 from tests.supernet.networks import COMPOSED, OWN, TRICKS, space_of, trick
 
