@@ -37,7 +37,7 @@ from nasengine.training import (
     TrainingSettings,
     evaluate,
     save_tensors,
-    train,
+    train_member,
 )
 from nasengine.training.smoothing import smoothed
 
@@ -162,16 +162,12 @@ class Retrainer:
         if finished is not None:
             return finished
         member = self.begin(wanted)
-        report = train(
-            member.network,
+        report = train_member(
+            member,
             self.images.resized(*self.resolution(wanted)),
             self.task,
             settings=self.training,
             budget=wanted.budget,
-            seed=member.seed,
-            order=member.order,
-            checkpoints=member.checkpoints,
-            on_epoch=member.on_epoch,
             deterministic=self.inputs.deterministic,
         )
         return self.end(wanted, member, report)

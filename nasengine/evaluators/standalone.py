@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,13 +22,12 @@ from nasengine.objectives import Direction
 from nasengine.records import Architecture, Job, Result
 from nasengine.space import SearchSpace
 from nasengine.training import (
-    TRAINING_KEYS,
     Member,
     TrainingReport,
     TrainingSettings,
     evaluate,
-    train,
-    training_settings,
+    train_member,
+    written_settings,
 )
 from nasengine.training.smoothing import smoothed
 
@@ -81,9 +80,7 @@ class Standalone(EvaluatorSettings):
 
     def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
         """All training settings, batch and augmentation from the strategy's `data` included."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name in TRAINING_KEYS}
-        shown = "none" if augmentation is None else augmentation
-        return training_settings({**mine, "batch": batch, "augmentation": shown})
+        return written_settings(self, batch=batch, augmentation=augmentation)
 
     def evaluator(self, inputs: EvaluatorInputs) -> StandaloneEvaluator:
         """See `EvaluatorSettings.evaluator`."""
@@ -132,6 +129,7 @@ class StandaloneEvaluator:
             self._checkpoints = kept if kept.usable else None
         self._inheritance = Inheritance(inputs.artifact, inputs.space) if inputs.artifact else None
         import_late_parts(inputs.space)
+        settings.optimizer.build(nn.Linear(1, 1))  # the first optimizer of a process has torch import its compiler
 
     @property
     def metrics(self) -> Mapping[str, Direction]:
@@ -157,16 +155,12 @@ class StandaloneEvaluator:
 
     def _measure(self, job: Job) -> Result:
         member = self._member(job)
-        report = train(
-            member.network,
+        report = train_member(
+            member,
             self._parts(job.architecture)[0],
             self.task,
             settings=self.settings,
             budget=job.budget,
-            seed=member.seed,
-            order=member.order,
-            checkpoints=member.checkpoints,
-            start=member.start,
             deterministic=self.inputs.deterministic,
         )
         return self._result(job, member, report)

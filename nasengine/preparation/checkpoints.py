@@ -1,11 +1,11 @@
-"""Checkpoints of a training of shared weights: everything needed to go on bit for bit, in one safetensors file.
+"""Checkpoints of a training of shared weights: everything needed to go on bit for bit.
 
-checkpoint_000012.safetensors      after epoch 12; the last two are kept; not after epochs that take no time
+checkpoints/             see `training/checkpoint_files.py`; not after epochs that take no time. In each:
     weights.MODEL/KEY        every set of weights
     average.MODEL/KEY        their running averages, if there are any
     optimizer.MODEL.I.KEY    state of parameter I of each optimiser
-    metadata                 JSON: format, epoch, key of the training, steps of the averages, the sampler's state
-history.jsonl                a line an epoch; written before the checkpoint, and cut back to it when going on
+    metadata                 also: steps of the averages, the sampler's state
+history.jsonl            a line an epoch; written before the checkpoint, and cut back to it when going on
 """
 
 from __future__ import annotations
@@ -18,21 +18,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
 
 from nasengine.errors import RunError
 from nasengine.records import canonical_json
 from nasengine.runs.files import write_atomically
 from nasengine.supernet.artifact import HISTORY
 from nasengine.supernet.supernet import Supernet
-from nasengine.training.checkpoint import (
-    KEPT,
-    below,
-    load_optimizer,
-    optimizer_tensors,
-    read_tensors,
-    save_tensors,
-)
+from nasengine.training.checkpoint import below, load_optimizer, optimizer_tensors
+from nasengine.training.checkpoint_files import CheckpointFiles
 from nasengine.training.weight_average import TensorAverage
 
 FORMAT = 1
@@ -92,17 +85,8 @@ class PreparationCheckpoints:
         for model, optimizer in enumerate(optimizers):
             for name, value in optimizer_tensors(optimizer).items():
                 tensors[f"optimizer.{model}.{name.removeprefix('optimizer.')}"] = value
-        metadata = {
-            "format": FORMAT,
-            "epoch": len(history),
-            "key": self.key,
-            "average_steps": [average.steps for average in averages],
-            "sampler": sampler.state(),
-        }
-        path = self.folder / FOLDER / f"checkpoint_{len(history):06d}.safetensors"
-        save_tensors(tensors, path, metadata={"nasengine": json.dumps(metadata, allow_nan=False)})
-        for old in self._paths()[:-KEPT]:
-            old.unlink()
+        steps = [average.steps for average in averages]
+        self._files.save(len(history), tensors, {"average_steps": steps, "sampler": sampler.state()})
         self._saved.append(time.monotonic())
 
     def load(
@@ -121,15 +105,9 @@ class PreparationCheckpoints:
             RunError: the checkpoints are those of another training, or of a newer nasengine.
         """
         epoch = 0
-        for path in reversed(self._paths()):
-            try:
-                metadata, tensors = read_tensors(path)
-            except (SafetensorError, OSError, ValueError, KeyError):
-                continue
-            if metadata["format"] != FORMAT:
-                raise RunError(f"{path}: checkpoint format {metadata['format']}; this nasengine reads {FORMAT}")
-            if metadata["key"] != self.key:
-                raise RunError(f"{path} is of a preparation with other settings; remove {self.folder} to begin anew")
+        found = self._files.latest()
+        if found is not None:
+            metadata, tensors = found
             supernet.load_state(below("weights.", tensors))
             for model, optimizer in enumerate(optimizers):
                 load_optimizer(optimizer, below(f"optimizer.{model}.", tensors))
@@ -139,7 +117,6 @@ class PreparationCheckpoints:
                     value.copy_(tensors[f"average.{name}"])
             sampler.restore(metadata["sampler"])
             epoch = metadata["epoch"]
-            break
         history = self._history(epoch)
         if len(history) < epoch:
             raise RunError(f"{self.folder / HISTORY} lacks epochs that the checkpoint has; remove {self.folder}")
@@ -147,11 +124,7 @@ class PreparationCheckpoints:
 
     def clear(self) -> None:
         """Remove all checkpoints: the training is done and its weights are saved elsewhere."""
-        folder = self.folder / FOLDER
-        for path in (*self._paths(), *folder.glob(".checkpoint_*.tmp")):  # the latter after a kill while writing
-            path.unlink()
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        self._files.clear()
 
     def _history(self, epochs: int) -> list[dict[str, Any]]:
         """The first so many lines; what is beyond them in the file is dropped from it."""
@@ -162,6 +135,6 @@ class PreparationCheckpoints:
         write_atomically(path, "".join(f"{line}\n" for line in kept))
         return [json.loads(line) for line in kept]
 
-    def _paths(self) -> list[Path]:
-        """Oldest first."""
-        return sorted((self.folder / FOLDER).glob("checkpoint_*.safetensors"))
+    @property
+    def _files(self) -> CheckpointFiles:
+        return CheckpointFiles(self.folder / FOLDER, self.key, FORMAT, "preparation", begin_anew=self.folder)

@@ -6,14 +6,16 @@ the settings, which can be checked without data. Joined with what has to be load
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import torch
 
 from nasengine.data import Part
+from nasengine.records import canonical_json
 from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
 from nasengine.tasks import Task
@@ -58,6 +60,18 @@ class PreparationInputs:
     def space(self) -> SearchSpace:
         """All of it."""
         return self.domain.space
+
+    def key(self, settings: Any, trainer: str) -> str:
+        """What the outcome of a trainer with some settings depends on, as a short text."""
+        said = {
+            "trainer": {"type": trainer, **{f.name: getattr(settings, f.name) for f in fields(settings)}},
+            "space": self.space.hash,
+            "network": dict(self.network),
+            "data": [len(self.training), len(self.validation), self.batch, repr(self.augmentation)],
+            "budget": [dict(self.budget), self.per_model],
+            "seed": self.seed,
+        }
+        return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

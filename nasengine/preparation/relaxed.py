@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nasengine.algorithms.probabilities import PROBABILITIES, Probabilities
@@ -14,7 +13,6 @@ from nasengine.preparation.checkpoints import PreparationCheckpoints
 from nasengine.preparation.preparation import OnEpoch, PreparationInputs
 from nasengine.preparation.relaxed_training import RelaxedTraining
 from nasengine.preparation.settings import in_order_of_channels
-from nasengine.records import canonical_json
 from nasengine.runs.files import write_atomically
 from nasengine.space.domain import Domain
 from nasengine.supernet.artifact import ABOUT, FORMAT, WEIGHTS
@@ -24,10 +22,8 @@ from nasengine.training import OPTIMIZERS, make_component, save_tensors
 from nasengine.training.augmentation import make_augmentation
 from nasengine.training.device import deterministic_kernels
 from nasengine.training.optimizers import Adam, OptimizerSettings
-from nasengine.training.settings import Length, TrainingSettings, training_settings
+from nasengine.training.settings import Length, TrainingSettings, written_settings
 from nasengine.training.smoothing import smoothed
-
-OWN = ("choice_optimizer", "warm_up", "augment_held_out")  # beside the settings of a training
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +68,7 @@ class Relaxed:
 
     def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
         """All settings of the weights' training, batch and augmentation from the strategy's `data` included."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in OWN}
-        shown = "none" if augmentation is None else augmentation
-        return training_settings({**mine, "batch": batch, "augmentation": shown})
+        return written_settings(self, batch=batch, augmentation=augmentation)
 
     def choices(self) -> OptimizerSettings:
         """The optimiser of the logits."""
@@ -124,7 +118,7 @@ class Relaxed:
             warm_up=self.warm_up,
             length=Length.of(inputs.budget, images=len(inputs.training), batch=batch, drop_last=self.drop_last),
             seed=inputs.seed,
-            checkpoints=PreparationCheckpoints(inputs.folder, self._key(inputs), inputs.checkpoint_every_s),
+            checkpoints=PreparationCheckpoints(inputs.folder, inputs.key(self, "relaxed"), inputs.checkpoint_every_s),
             on_epoch=on_epoch,
         )
 
@@ -149,15 +143,3 @@ class Relaxed:
         }
         write_atomically(folder / ABOUT, json.dumps(about, indent=2, allow_nan=False) + "\n")
         return found
-
-    def _key(self, inputs: PreparationInputs) -> str:
-        """What the outcome depends on, as a short text."""
-        said = {
-            "trainer": {"type": "relaxed", **{f.name: getattr(self, f.name) for f in fields(self)}},
-            "space": inputs.space.hash,
-            "network": dict(inputs.network),
-            "data": [len(inputs.training), len(inputs.validation), inputs.batch, repr(inputs.augmentation)],
-            "budget": dict(inputs.budget),
-            "seed": inputs.seed,
-        }
-        return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:16]

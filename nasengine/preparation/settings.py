@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -16,7 +15,6 @@ from nasengine.errors import InputError, Problem
 from nasengine.preparation.checkpoints import PreparationCheckpoints
 from nasengine.preparation.preparation import OnEpoch, PreparationInputs
 from nasengine.preparation.shared_weights import SharedWeightsTraining, train_shared_weights
-from nasengine.records import canonical_json
 from nasengine.registry import look_up
 from nasengine.runs.files import write_atomically
 from nasengine.space.domain import Domain
@@ -26,10 +24,8 @@ from nasengine.supernet.own_norms import SupernetWithOwnNorms, check_own_norms
 from nasengine.supernet.supernet import Supernet
 from nasengine.training import save_tensors
 from nasengine.training.device import deterministic_kernels
-from nasengine.training.settings import Length, TrainingSettings, training_settings
+from nasengine.training.settings import Length, TrainingSettings, written_settings
 from nasengine.training.smoothing import smoothed
-
-NOT_TRAINING = ("sampler", "several", "norms")  # settings that a training of one network has not
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +73,7 @@ class SharedWeights:
 
     def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
         """All training settings, batch and augmentation from the strategy's `data` included."""
-        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_TRAINING}
-        shown = "none" if augmentation is None else augmentation
-        return training_settings({**mine, "batch": batch, "augmentation": shown})
+        return written_settings(self, batch=batch, augmentation=augmentation)
 
     def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
         """See `PreparationSettings.check`."""
@@ -117,6 +111,7 @@ class SharedWeights:
             supernet.compile()
         if on_gpu:
             in_order_of_channels(supernet)
+        key = inputs.key(self, "shared_weights")
         return SharedWeightsTraining(
             supernet,
             sampler,
@@ -127,7 +122,7 @@ class SharedWeights:
             length=self._length(inputs, models),
             seed=inputs.seed,
             masked=masked,
-            checkpoints=PreparationCheckpoints(inputs.folder, self._key(inputs), inputs.checkpoint_every_s),
+            checkpoints=PreparationCheckpoints(inputs.folder, key, inputs.checkpoint_every_s),
             on_epoch=on_epoch,
         )
 
@@ -180,18 +175,6 @@ class SharedWeights:
         batch = min(inputs.batch, max(images, 1))
         length = Length.of(inputs.budget, images=images, batch=batch, drop_last=self.drop_last)
         return replace(length, steps=length.steps * models) if inputs.per_model else length
-
-    def _key(self, inputs: PreparationInputs) -> str:
-        """What the outcome depends on, as a short text."""
-        said = {
-            "trainer": {f.name: getattr(self, f.name) for f in fields(self)},
-            "space": inputs.space.hash,
-            "network": dict(inputs.network),
-            "data": [len(inputs.training), len(inputs.validation), inputs.batch, repr(inputs.augmentation)],
-            "budget": [dict(inputs.budget), inputs.per_model],
-            "seed": inputs.seed,
-        }
-        return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:16]
 
 
 def in_order_of_channels(supernet: Supernet) -> None:

@@ -57,10 +57,23 @@ def train(
         RunError: checkpoints of another training.
     """
     member = Member(network, seed, order, checkpoints, start, on_epoch)
+    return train_member(member, part, task, settings=settings, budget=budget, deterministic=deterministic)
+
+
+def train_member(
+    member: Member,
+    part: Part,
+    task: Task,
+    *,
+    settings: TrainingSettings,
+    budget: Mapping[str, float],
+    deterministic: bool = False,
+) -> TrainingReport:
+    """The same of what could be a member of a cohort, alone."""
     course = Course(member, part, settings=settings, budget=budget)
     device = course.device
     step = (GraphedStep if course.graph_pays else TrainingStep)(
-        network,
+        course.network,
         task,
         optimizer=course.optimizer,
         settings=settings,

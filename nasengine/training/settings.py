@@ -99,6 +99,21 @@ def training_settings(plain: Mapping[str, object]) -> TrainingSettings:
     return TrainingSettings(**made)
 
 
+def written_settings(written: Any, *, batch: int, augmentation: object) -> TrainingSettings:
+    """From a dataclass of what a strategy writes, of whose fields some are settings of a training.
+
+    Args:
+        written: its instance.
+        batch, augmentation: from the strategy's `data`.
+
+    Raises:
+        InputError: see `training_settings`.
+    """
+    named = {f.name: getattr(written, f.name) for f in fields(written) if f.name in TRAINING_KEYS}
+    shown = "none" if augmentation is None else augmentation
+    return training_settings({**named, "batch": batch, "augmentation": shown})
+
+
 @dataclass(frozen=True, slots=True)
 class Length:
     """How long a training is, and of which longer one it is a part.

@@ -41,14 +41,14 @@ def images(space, architecture):
 def started(monkeypatch):
     """The networks that were handed to training, as they were then."""
     found = []
-    honest = standalone.train
+    honest = standalone.train_member
 
-    def watched(network, *arguments, **keywords):
-        found.append(copy.deepcopy(network))
-        return honest(network, *arguments, **keywords)
+    def watched(member, *arguments, **keywords):
+        found.append(copy.deepcopy(member.network))
+        return honest(member, *arguments, **keywords)
 
-    monkeypatch.setattr(standalone, "train", watched)
-    monkeypatch.setattr(retraining, "train", watched)
+    monkeypatch.setattr(standalone, "train_member", watched)
+    monkeypatch.setattr(retraining, "train_member", watched)
     return found
 
 

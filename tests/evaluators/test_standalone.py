@@ -110,7 +110,7 @@ def test_an_architecture_that_cannot_be_built_is_a_failed_trial():
 )
 def test_whatever_a_trial_raises_fails_it_alone(monkeypatch, error, reason):
     evaluator = make_evaluator(tiny_plan())
-    honest = standalone.train
+    honest = standalone.train_member
     calls = []
 
     def faulty(*arguments, **more):
@@ -119,7 +119,7 @@ def test_whatever_a_trial_raises_fails_it_alone(monkeypatch, error, reason):
             raise error
         return honest(*arguments, **more)
 
-    monkeypatch.setattr(standalone, "train", faulty)
+    monkeypatch.setattr(standalone, "train_member", faulty)
     jobs = [Job(trial, ARCHITECTURE, {"epochs": 1}, 0) for trial in (0, 1)]
     first, second = evaluator.evaluate(jobs)
     assert first.status == "failed"
@@ -132,11 +132,11 @@ def test_whatever_a_trial_raises_fails_it_alone(monkeypatch, error, reason):
 def test_a_failed_trial_lets_its_network_go(monkeypatch):
     networks: list[weakref.ref[nn.Module]] = []
 
-    def faulty(network, *_, **__):
-        networks.append(weakref.ref(network))
+    def faulty(member, *_, **__):
+        networks.append(weakref.ref(member.network))
         raise RuntimeError("no")
 
-    monkeypatch.setattr(standalone, "train", faulty)
+    monkeypatch.setattr(standalone, "train_member", faulty)
     measure(make_evaluator(tiny_plan()))
     gc.collect()
     assert networks[0]() is None
@@ -147,7 +147,7 @@ def test_an_interrupt_is_no_failed_trial(monkeypatch):
         raise KeyboardInterrupt
 
     evaluator = make_evaluator(tiny_plan())
-    monkeypatch.setattr(standalone, "train", interrupted)
+    monkeypatch.setattr(standalone, "train_member", interrupted)
     with pytest.raises(KeyboardInterrupt):
         measure(evaluator)
 
@@ -156,9 +156,11 @@ def test_a_resolution_that_is_chosen_is_the_resolution_trained_at(monkeypatch):
     space = tiny_space(task={"kind": "image_classification", "input": [1, {"choice": [8, 12]}, "same"], "classes": 4})
     evaluator = make_evaluator(tiny_plan(space))
     seen = []
-    honest = standalone.train
+    honest = standalone.train_member
     monkeypatch.setattr(
-        standalone, "train", lambda n, part, *a, **k: (seen.append(part.images.shape), honest(n, part, *a, **k))[1]
+        standalone,
+        "train_member",
+        lambda member, part, *a, **k: (seen.append(part.images.shape), honest(member, part, *a, **k))[1],
     )
     for height in (8, 12, 8):
         options = {**space.sample(np.random.default_rng(0)).to_json(), "task.resolution": height}
