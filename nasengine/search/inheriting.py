@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nasengine.errors import InputError, NasEngineError, Problem
+from nasengine.errors import InputError, NasEngineError, Problem, RunError
 from nasengine.evaluators import EvaluatorSettings
 from nasengine.search.language.settings import Phase, PreparePhase, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.needs import settings_of_evaluator
@@ -117,7 +117,11 @@ def _check_origin(
     """The weights that candidates inherit are there, of this space, and were made without the images held out here."""
     if "/" in origin:
         yield from _check_folder(space, strategy, Path(origin), place)
-        theirs = _split_of_run(Path(origin))
+        try:
+            theirs = _split_of_run(Path(origin))
+        except RunError as error:
+            yield strategy.problem(place, str(error), "expected RUN/PHASE of a run that can be read")
+            return
         named, ours = theirs.pop("name", data), _split(phase)
         if theirs and (theirs != ours or named != data):
             yield _seen(strategy, phase, origin, place, {**theirs, "name": named})
@@ -134,7 +138,9 @@ def _check_folder(space: SearchSpace, strategy: Strategy, folder: Path, place: s
     if not folder.is_dir():  # noted by who checks origins
         return
     try:
-        SupernetArtifact.read(folder).check(space)
+        artifact = SupernetArtifact.read(folder)
+        artifact.check(space)
+        artifact.check_weights()
     except InputError as error:
         for problem in error.problems:
             yield strategy.problem(place, problem.message, problem.expected)

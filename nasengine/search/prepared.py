@@ -23,12 +23,15 @@ def is_prepared(folder: Path) -> bool:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The epochs of the phase so far; a line that is being written is passed over."""
+    """The epochs of the phase so far, up to a line that is damaged or still being written."""
     path = folder / HISTORY
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
-            lines.append(json.loads(line))
+            epoch = json.loads(line)
         except ValueError:
             break
+        if not isinstance(epoch, dict):
+            break
+        lines.append(epoch)
     return lines

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from nasengine.errors import InputError
+import numpy as np
+
+from nasengine.errors import InputError, NasEngineError
 from nasengine.evaluators.tabular import load_table
 from nasengine.evaluators.tabular.description import TABLES
 from nasengine.evaluators.tabular.reading import read_description
@@ -39,12 +42,13 @@ def prepared_record(
     if epochs:
         seconds = duration(sum(epoch.get("seconds", 0.0) for epoch in epochs))
         about.append(("epochs", f"{len(epochs):,} in {seconds}"))
-    file = folder / TABLE
-    table: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    table, damage = _table(run, folder)
+    if damage:
+        about.append(("left out", damage))
     owners = next((epoch["owners"] for epoch in epochs if "owners" in epoch), None)
     configurations: list[Architecture] = []
-    if "configurations" in table:
-        configurations = [run.space.architecture(options) for options in table["configurations"]]
+    if table:
+        configurations = list(table["configurations"])
     elif owners is not None:  # not done yet: in the order of the space, as a mixture lists them
         listed = list(islice(run.space.enumerate(), len(owners) + 1))
         configurations = listed if len(listed) == len(owners) else []
@@ -59,6 +63,23 @@ def prepared_record(
         truth=truth,
         truth_is=truth_is,
     )
+
+
+def _table(run: Run, folder: Path) -> tuple[dict[str, Any], str]:
+    """What the sampler knows in the end, its configurations as architectures; or nothing, and why."""
+    file = folder / TABLE
+    if not file.is_file():
+        return {}, ""
+    try:
+        table = json.loads(file.read_bytes())
+        configurations = [run.space.architecture(options) for options in table["configurations"]]
+        for name in ("probabilities", "visits"):
+            rows = np.array(table.get(name) or np.zeros((len(configurations), 1)), dtype=float)
+            if rows.ndim != 2 or len(rows) != len(configurations):
+                raise ValueError(f"{name} of other configurations")
+    except (AttributeError, KeyError, TypeError, ValueError, NasEngineError) as error:
+        return {}, f"{TABLE} is damaged: {str(error).splitlines()[0]}"
+    return {**table, "configurations": configurations}, ""
 
 
 def _trainer(phase: PreparePhase) -> Iterator[tuple[str, str]]:

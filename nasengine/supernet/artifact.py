@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, load_file
 
 from nasengine.errors import InputError, Problem, RunError
@@ -28,6 +28,7 @@ from nasengine.supernet.supernet import Supernet
 
 WEIGHTS, ABOUT, TABLE, HISTORY = "weights.safetensors", "supernet.json", "table.json", "history.jsonl"
 FORMAT = 1
+SAYS = {"space": str, "space_hash": str, "network": dict, "models": int}  # what supernet.json cannot do without
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,10 @@ class SupernetArtifact:
             raise RunError(f"{folder} holds no shared weights: there is no {ABOUT} in it")
         if about.get("format") != FORMAT:
             raise RunError(f"{folder / ABOUT} has the format {about.get('format')!r}; this nasengine reads {FORMAT}")
+        for key, kind in SAYS.items():
+            if not isinstance(about.get(key), kind):
+                found = f"{key!r} is {about[key]!r}" if key in about else f"there is no {key!r} in it"
+                raise RunError(f"{folder / ABOUT} is damaged: {found}")
         return cls._of(folder, about, _read_json(folder / TABLE))
 
     @classmethod
@@ -87,7 +92,7 @@ class SupernetArtifact:
         try:
             weights = np.fromfile(self.weights, dtype=np.uint8)
         except OSError as error:
-            raise RunError(f"the shared weights cannot be read: {self.weights}: {error}") from error
+            raise self._unreadable(error) from error
         return {
             "folder": np.array(str(self.folder)),
             "about": np.array(json.dumps(dict(self.about))),
@@ -121,6 +126,25 @@ class SupernetArtifact:
             found = f"the shared weights in {self.folder} are of the space {theirs}, not of {space.name}"
             raise InputError(Problem(found, expected=f"expected weights of the space with the hash {space.hash[:12]}"))
 
+    def check_weights(self) -> None:
+        """See that the file of the weights is whole and holds as many sets as it should, without reading the values.
+
+        Raises:
+            RunError: it is missing, damaged, or of another number of models.
+        """
+        try:
+            with safe_open(self.weights, framework="pt") as file:
+                sets = {key.partition("/")[0] for key in file.keys()}  # noqa: SIM118  # no mapping: has only keys()
+        except (OSError, SafetensorError) as error:
+            raise self._unreadable(error) from error
+        if sets != {str(number) for number in range(self.models)}:
+            found = f"{self.weights} holds {len(sets)} sets of weights"
+            raise RunError(f"{found}, and {self.folder / ABOUT} speaks of {self.models}")
+
+    def _unreadable(self, error: Exception) -> RunError:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+        return RunError(f"the shared weights cannot be read: {self.weights}: {reason}")
+
     def state(self) -> dict[str, torch.Tensor]:
         """The weights of all models, on the CPU, by "MODEL/KEY".
 
@@ -130,19 +154,27 @@ class SupernetArtifact:
         try:
             return load_file(self.weights) if self.content is None else load(self.content.tobytes())
         except (OSError, SafetensorError) as error:
-            raise RunError(f"the shared weights cannot be read: {self.weights}: {error}") from error
+            raise self._unreadable(error) from error
 
     def supernet(self, space: SearchSpace, device: torch.device | str = "cpu") -> Supernet:
         """The supernet with these weights.
 
         Raises:
             InputError: the weights are of another space.
-            RunError: they cannot be read.
+            RunError: they cannot be read, or are not what supernet.json says.
         """
         self.check(space)
         kind = SupernetWithOwnNorms if self.about.get("norms") == "own" else Supernet
-        supernet = kind(space, models=self.models, network=self.network, device=device)
-        supernet.load_state(self.state())
+        try:
+            supernet = kind(space, models=self.models, network=self.network, device=device)
+        except InputError as error:
+            raise RunError(f"{self.folder / ABOUT} is damaged: {error}") from error
+        state = self.state()
+        try:
+            supernet.load_state(state)
+        except InputError as error:
+            found = f"{self.weights} does not hold what {self.folder / ABOUT} says: {error.problems[0]}"
+            raise RunError(f"{found}, and more" if len(error.problems) > 1 else found) from error
         return supernet
 
     def model_of(self, architecture: Architecture) -> int:
@@ -154,7 +186,9 @@ def _models_of(table: Mapping[str, Any], path: Path) -> dict[Architecture, int]:
     try:
         rows = zip(table["configurations"], table["probabilities"], strict=True)
         return {Architecture(options): max(range(len(row)), key=row.__getitem__) for options, row in rows}
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        raise RunError(f"{path} is damaged: there is no {error} in it") from error
+    except (AttributeError, TypeError, ValueError) as error:  # a number where a mapping or a row should be
         raise RunError(f"{path} is damaged: {error}") from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -182,3 +184,33 @@ def test_settings_are_checked_without_data():
     with pytest.raises(InputError) as caught:
         InheritedWeights(statistics="moving", images=0, precision="float8")
     assert len(caught.value.problems) == 3
+
+
+DAMAGED = [
+    ("supernet.json", b'{"format": 1}', "supernet.json is damaged: there is no 'space' in it"),
+    ("supernet.json", b"[]", "supernet.json is damaged: it holds no mapping"),
+    ("supernet.json", b"\xff", "supernet.json cannot be read"),
+    ("table.json", b'{"configurations": [1], "probabilities": [[]]}', "table.json is damaged"),
+    ("table.json", b"{}", "table.json is damaged: there is no 'configurations' in it"),
+    ("weights.safetensors", b"", "the shared weights cannot be read: .*weights.safetensors"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), DAMAGED)
+def test_a_damaged_artifact_is_refused_by_the_name_of_the_file(tmp_path, name, content, expected):
+    folder = write_supernet(tmp_path / "there")
+    SupernetArtifact.read(folder).check_weights()
+    (folder / name).write_bytes(content)
+    with pytest.raises(RunError, match=expected):
+        SupernetArtifact.read(folder).check_weights()
+
+
+def test_weights_that_are_not_what_is_said_of_them_are_refused_in_one_sentence(tmp_path):
+    folder = write_supernet(tmp_path / "there")
+    about = json.loads((folder / "supernet.json").read_text())
+    (folder / "supernet.json").write_text(json.dumps({**about, "models": about["models"] + 1}))
+    artifact = SupernetArtifact.read(folder)
+    with pytest.raises(RunError, match=r"weights.safetensors holds \d sets of weights, and .*supernet.json speaks of"):
+        artifact.check_weights()
+    with pytest.raises(RunError, match=r"does not hold what .* says: the weights lack .*, and more$"):
+        artifact.supernet(tiny_space())

@@ -115,6 +115,34 @@ def test_a_phase_that_is_prepared_is_not_left_to_be_done_and_its_files_are_liste
     assert {"prepare/table.json", "prepare/history.jsonl"} <= {name for name, _ in record_of(run).files}
 
 
+DAMAGED = ['{"conf', "5", '{"configurations": 5}', '{"configurations": [{"a": 1}]}', '{"configurations": []', "{}"]
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_table_is_said_and_the_rest_is_reported(tmp_path, mixture, damage):
+    run = write_prepared_run(tmp_path / "run", mixture[0], mixture[1], mixture[2])
+    (tmp_path / "run" / "prepare" / "table.json").write_text(damage)
+    (prepared,) = record_of(run).prepared
+    assert dict(prepared.about)["left out"].startswith("table.json is damaged: ")
+    assert len(blocks_of(run, Figure)) > 1  # the loss, and the assignment as far as the history has it
+
+
+def test_a_table_whose_rows_are_not_those_of_its_configurations_is_left_out(tmp_path, mixture):
+    space, lines, table = mixture
+    run = write_prepared_run(tmp_path / "run", space, lines, {**table, "configurations": table["configurations"][1:]})
+    (prepared,) = record_of(run).prepared
+    assert dict(prepared.about)["left out"] == "table.json is damaged: probabilities of other configurations"
+
+
+@pytest.mark.parametrize("damage", [b"\xff\n", b"5\n", b'{"epoch"'])
+def test_epochs_before_a_damaged_line_are_reported(tmp_path, mixture, damage):
+    space, lines, _ = mixture
+    run = write_prepared_run(tmp_path / "run", space, lines[:2])
+    with (tmp_path / "run" / "prepare" / "history.jsonl").open("ab") as file:
+        file.write(damage)
+    assert len(blocks_of(run, Figure)[0].data[0]["y"]) == 2
+
+
 def test_a_phase_that_has_not_begun_has_no_section(tmp_path):
     run = write_prepared_run(tmp_path / "run", space_of(1), [])
     assert "What was prepared" not in [section.title for section in run_page(record_of(run)).sections]

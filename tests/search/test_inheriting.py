@@ -128,3 +128,20 @@ def test_weights_of_another_run_must_be_there_of_this_space_and_of_the_same_imag
 def test_a_retraining_from_shared_weights_of_another_space_is_refused(tmp_path):
     (reason,) = reasons(STRATEGY.replace("start: prepare", f"start: {write_supernet(tmp_path / 'tiny')}"))
     assert "are of the space tiny" in reason
+
+
+def test_damaged_weights_of_another_run_are_refused_before_anything_runs(elsewhere, tmp_path):
+    shutil.copytree(elsewhere.parent, tmp_path / "run")
+    folder = tmp_path / "run" / "prepare"
+    text = without_prepare().replace(SEARCH, f"      from: {folder}\n{SEARCH}")
+    whole = (folder / "weights.safetensors").read_bytes()
+    for damage in (whole[:1000], whole[:-1], b""):
+        (folder / "weights.safetensors").write_bytes(damage)
+        (reason,) = reasons(text)
+        assert f"the shared weights cannot be read: {folder}/weights.safetensors" in reason
+        assert reason.startswith("quick.yaml:9:13: ")
+    (folder / "weights.safetensors").write_bytes(whole)
+    (folder.parent / "run.yaml").write_text("a: [")
+    (reason,) = reasons(text)
+    assert f"{folder.parent}/run.yaml is damaged" in reason
+    assert reason.startswith("quick.yaml:9:13: ")
