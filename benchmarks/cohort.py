@@ -14,6 +14,7 @@ published accuracies. Only validation accuracies are read. Results are written a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import itertools
 import json
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from machine import describe_machine
@@ -33,6 +35,7 @@ from nasengine.data import Part
 from nasengine.search.events import Event, SearchProgress
 from nasengine.tasks import TASKS
 from nasengine.training import Member, TrainingReport, choose_device, train, train_cohort, training_settings
+from nasengine.training.cohort_lanes import Lane
 
 SPACE, TABLE = "pooling_resnet20", "pooling36"
 IMAGES = 20_480
@@ -71,6 +74,24 @@ def alone(space: nas.SearchSpace, part: Part, batch: int, *, graph: bool, second
     return {**row, "images_per_second": round(rate_of(took, steps * batch)), "epochs": epochs}
 
 
+@contextlib.contextmanager
+def launches_timed() -> Iterator[list[float]]:
+    """Seconds in which the processor launches the second step of all members in an epoch, when no queue is full yet."""
+    took: list[float] = []
+    honest = Lane.step
+
+    def step(lane: Lane, index: int) -> None:
+        began = time.perf_counter()
+        honest(lane, index)
+        if index == 1 and lane.number == 1:
+            took.append(0.0)
+        if index == 1 and took:
+            took[-1] += time.perf_counter() - began
+
+    with mock.patch.object(Lane, "step", step):
+        yield took
+
+
 def together(
     space: nas.SearchSpace, part: Part, *, batch: int, members: int, streams: int, compiled: str, shared: bool, s: float
 ) -> dict[str, Any]:
@@ -88,11 +109,12 @@ def together(
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    reports = train_cohort(
-        cohort, part, TASKS["image_classification"](),
-        settings=training_settings({**RECIPE, "batch": batch, "compiled": compiled}),
-        budget={"epochs": epochs, "steps_per_epoch": steps}, streams=streams,
-    )  # fmt: skip
+    with launches_timed() as launches:
+        reports = train_cohort(
+            cohort, part, TASKS["image_classification"](),
+            settings=training_settings({**RECIPE, "batch": batch, "compiled": compiled}),
+            budget={"epochs": epochs, "steps_per_epoch": steps}, streams=streams,
+        )  # fmt: skip
     whole = time.perf_counter() - began
     usual = statistics.median(took[1:])
     finished = [report for report in reports if isinstance(report, TrainingReport)]
@@ -106,6 +128,7 @@ def together(
         "cudnn_tries": torch.backends.cudnn.benchmark,
         "images_per_second": round(rate_of(took, members * batch * steps)),
         "step_ms": round(usual / steps * 1e3, 2),
+        "launch_ms": round(statistics.median(launches) * 1e3, 2) if launches else None,
         "setup_s": round(whole - usual * epochs, 1),
         "memory_gb": round(torch.cuda.max_memory_reserved() / 1e9, 1) if on_gpu else None,
         "epochs": epochs,
@@ -200,10 +223,11 @@ def shown(row: dict[str, Any]) -> str:
         return f"{row['what']:<20}{row['batch']:>6}{'':>22}{row['images_per_second']:>12,}"
     said = f"{row['members']:>3} on {row['streams']:>2} streams"
     said += " cudnn tries" if row["cudnn_tries"] else ""
+    launching = f" (launching {row['launch_ms']:.1f})" if row["launch_ms"] is not None else ""
     memory = f"{row['memory_gb']:.1f} GB" if row["memory_gb"] is not None else "-"
     return (
         f"{'cohort, ' + row['order']:<20}{row['batch']:>6}{said:>16}{row['compiled']:>6}"
-        f"{row['images_per_second']:>12,}{row['step_ms']:>9.1f} ms{row['setup_s']:>7.1f} s{memory:>10}"
+        f"{row['images_per_second']:>12,}{row['step_ms']:>9.1f} ms{launching}{row['setup_s']:>7.1f} s{memory:>10}"
         + "".join(f"  [{note}]" for note in row["notes"])
     )
 

@@ -88,7 +88,7 @@ class Passes:
             if teacher is None and len(passes) > 1:
                 teacher = scores.detach().softmax(1)
             loss.backward()  # type: ignore[no-untyped-call]
-        self.loss_sum += torch.stack(losses).mean()
+        self.loss_sum += losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def masks(self, each: Pass, images: int) -> bool:
         """Whether a training pass over so many images runs by masks."""

@@ -68,7 +68,7 @@ class Lane:
     """
 
     def __init__(self, members: Sequence[CohortStep], number: int) -> None:
-        self.members = list(members)
+        self.members, self.number = list(members), number
         self.device = self.members[0].device
         self.stream = stream_of(self.device, number)
         self.rate = torch.zeros((), device=self.device)
