@@ -106,6 +106,7 @@ class PreparationSettings(Protocol):
 
         Raises:
             InputError: settings or a budget that do not go with the space.
+            SupernetError: a layer of its networks cannot share weights.
         """
 
     def prepare(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> str:

@@ -21,6 +21,7 @@ from nasengine.space.domain import Domain
 from nasengine.supernet.artifact import ABOUT, FORMAT, TABLE, WEIGHTS
 from nasengine.supernet.extent import Extent, survey
 from nasengine.supernet.own_norms import SupernetWithOwnNorms, check_own_norms
+from nasengine.supernet.probe import probe_of
 from nasengine.supernet.supernet import Supernet
 from nasengine.training import save_tensors
 from nasengine.training.device import deterministic_kernels
@@ -78,7 +79,9 @@ class SharedWeights:
     def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
         """See `PreparationSettings.check`."""
         Length.of(budget, images=1, batch=1, drop_last=True)
-        self._make_sampler(domain, survey(domain.space, network))
+        extent = survey(domain.space, network)
+        self._make_sampler(domain, extent)
+        probe_of(domain.space, extent, network)  # which refuses layers that cannot share; it is kept for the training
         if self.norms == "own":
             check_own_norms(domain.space)
 

@@ -183,6 +183,8 @@ class MaskedPasses:
     def batch(self, images: Tensor, plans: Sequence[Plan], *, model: int = 0) -> Tensor:
         """(B, …) for all architectures of some plans; image i belongs to the architecture at position i mod K."""
         count = sum(len(plan.architectures) for plan in plans)
+        if not count:
+            raise MaskError("a batch of no architectures")
         if len(images) % count:
             raise MaskError(f"a batch of {len(images)} images does not divide among {count} architectures")
         if len(plans) == 1 and plans[0].masked:

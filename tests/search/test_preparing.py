@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from torch import Tensor, nn
 
 import nasengine as nas
+from nasengine.build import allow_modules
 from nasengine.cli.runs import preparations
 from nasengine.cli.standing import unfinished
 from nasengine.errors import InputError
@@ -102,6 +104,31 @@ def test_what_cannot_be_prepared_is_refused_before_anything_runs(tmp_path, overr
     with pytest.raises(InputError, match=expected):
         run(tmp_path / "run", override)
     assert not (tmp_path / "run" / "prepare").exists()
+
+
+class Mixed(nn.Module):
+    """A softmax over channels, so that none of them is the same at another width."""
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(in_channels, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x).softmax(1)
+
+
+def test_layers_that_cannot_share_are_refused_before_a_run_begins(tmp_path):
+    allow_modules([__name__])
+    mixed = {"type": f"{__name__}:Mixed", "width": {"choice": [4, 8]}}
+    layers = [mixed, {"type": "global_average_pool"}, {"type": "linear_head"}]
+    task = {"kind": "image_classification", "input": [3, 16, 16], "classes": 10}
+    network = {"type": "sequential", "layers": layers}
+    space = space_from_mapping({"name": "mixed", "task": task, "network": network})
+    retrained = "retrain.architecture={network.layers.0.width: 4}"
+    overrides = [retrained, "prepare.network={}", "prepare.sampler=single_path"]
+    with pytest.raises(InputError, match=r"quick.yaml:7:7: network.layers.2.classifier \(Linear\) takes 4 channels"):
+        run(tmp_path / "run", *overrides, space=space)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_mixture_is_refused_for_a_space_that_cannot_be_listed(tmp_path):
