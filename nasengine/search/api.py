@@ -26,6 +26,7 @@ from nasengine.space import SearchSpace
 
 __all__ = ["Found", "Run", "export", "open_run", "resume", "retrain", "search"]
 
+SMALL_BATCH = 16
 FEW_STEPS = 4  # in an epoch
 
 
@@ -282,7 +283,9 @@ def _notes(settings: RunSettings) -> Iterator[str]:
     steps = max(1, left // data.batch)
     if steps < FEW_STEPS:  # nothing is learnt in so few, and every network looks alike
         many = f"{steps} step{'s' * (steps > 1)} an epoch"
-        yield f"{left} training images in batches of {data.batch} are {many}; try --set data.batch=16"
+        smaller = data.batch > SMALL_BATCH and left // SMALL_BATCH > steps
+        advice = f"try --set data.batch={SMALL_BATCH}" if smaller else "take more images"
+        yield f"{left} training images in batches of {data.batch} are {many}; {advice}"
 
 
 def _silent(event: Event) -> None:

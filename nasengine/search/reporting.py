@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasengine.algorithms.probabilities import PROBABILITIES
 from nasengine.costs import costs
 from nasengine.errors import BuildError, InputError, Problem
 from nasengine.objectives import best_first
@@ -24,7 +25,7 @@ from nasengine.search.run_file import NAME, RunSettings, to_yaml
 from nasengine.search.run_view import Run
 from nasengine.search.searching import RANKING
 from nasengine.space import SearchSpace
-from nasengine.supernet.artifact import TABLE, WEIGHTS
+from nasengine.supernet.artifact import ABOUT, TABLE, WEIGHTS
 from nasengine.wording import duration, number, plural
 
 REPORT = "report.html"
@@ -38,6 +39,8 @@ FILES = {
 OF_PHASES = {
     WEIGHTS: "its shared weights",
     TABLE: "what it knows of every architecture: probability, score and steps of each model",
+    PROBABILITIES: "the probability of every option of every choice",
+    ABOUT: "what its shared weights are of: space, arguments of the network, sampler",
     HISTORY: "its epochs",
     RANKING: "its completed architectures, best first",
 }

@@ -46,4 +46,7 @@ def test_the_page_of_a_run_shows_it(tmp_path):
     section = next(s for s in run_page(record_of(run)).sections if s.title == "What was prepared")
     (table,) = [block for block in section.blocks if isinstance(block, Table)]
     assert [row[0] for row in table.rows] == ["scales.0", "scales.1"]
+    files = [name for name, _ in record_of(run).files if name.startswith("prepare/")]
+    left = ["weights.safetensors", "probabilities.json", "supernet.json", "history.jsonl"]
+    assert files == [f"prepare/{name}" for name in left]
     assert "What the choices have settled on" in report(run).read_text(encoding="utf-8")

@@ -64,6 +64,11 @@ def test_a_run_says_when_an_epoch_has_only_a_step_or_two(tmp_path):
     quick_search(tmp_path / "run", "data.batch=256", "search.budget.trials=1", on_event=events.append)
     notes = [event.message for event in events if isinstance(event, Note)]
     assert notes == ["384 training images in batches of 256 are 1 step an epoch; try --set data.batch=16"]
+    events.clear()
+    small = ("data.batch=16", "data.limit=40", "search.budget.trials=1")
+    quick_search(tmp_path / "small", *small, on_event=events.append)
+    (note,) = [event.message for event in events if isinstance(event, Note)]
+    assert note.endswith("training images in batches of 16 are 1 step an epoch; take more images")
 
 
 def test_two_seeds_give_a_mean_and_a_deviation(finished):
