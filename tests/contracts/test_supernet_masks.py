@@ -114,13 +114,16 @@ def test_masks_of_a_trick_are_views_or_it_runs_as_views(name):
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SHIPPED + THOROUGH)
-def test_masks_are_views_for_twenty_architectures_of_a_shipped_space(name):
+def test_masks_are_views_for_many_architectures_of_a_shipped_space(name):
     space = load_space(name)
-    assert check(space, 20) >= 10
+    count = 6 if name.startswith("vit_resnas") else 20  # ten seconds of a processor each
+    assert check(space, count) >= count // 2
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", sorted(set(shipped("search_spaces")) - set(SHIPPED) - set(THOROUGH)))
 def test_what_does_not_run_by_masks_says_why(name):
     plans = Supernet(load_space(name)).plans(some(load_space(name), 4))
