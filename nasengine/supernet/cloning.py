@@ -25,6 +25,7 @@ _PLAIN = (
 _COPIED = frozenset({dict, OrderedDict, set})
 _OWN = ("_parameters", "_buffers", "_modules")
 _EMPTY = nn.Module().__dict__
+LEFT_OUT = nn.Module()  # in the place of a module that a clone is to have no place for
 
 
 def is_plain(module: nn.Module) -> bool:
@@ -60,7 +61,7 @@ def clone(module: _Module, moved: dict[int, dict[str, Any]], instead: Mapping[in
     Args:
         module: plain.
         moved: is filled: id of a dictionary of tensors of the old tree -> that of the new one.
-        instead: id of a module of the old tree -> what takes its place as it is.
+        instead: id of a module of the old tree -> what takes its place as it is; `LEFT_OUT` takes its place away.
     """
     return _clone(module, moved, dict(instead or {}))
 
@@ -82,8 +83,9 @@ def _clone(module: _Module, moved: dict[int, dict[str, Any]], known: dict[int, n
             own[name] = copy.deepcopy(value)
     moved[id(old["_parameters"])] = own["_parameters"]
     moved[id(old["_buffers"])] = own["_buffers"]
-    children = own["_modules"] = old["_modules"].copy()
-    for name, child in children.items():
-        if child is not None:
-            children[name] = _clone(child, moved, known)
+    children = own["_modules"] = {}
+    for name, child in old["_modules"].items():
+        cloned = None if child is None else _clone(child, moved, known)
+        if cloned is not LEFT_OUT:
+            children[name] = cloned
     return new

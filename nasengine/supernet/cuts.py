@@ -18,7 +18,29 @@ import torch
 from torch import Tensor
 
 Shape = tuple[int, ...]
+
+
+class Indices(tuple[int, ...]):
+    """Hashed once and one object for equal ones: by these many numbers their copies on a device are found."""
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> Indices:
+        """The one of these numbers."""
+        if len(_interned) >= MOST_INDICES:
+            _interned.clear()
+        made = cls(numbers)
+        return _interned.setdefault(made, made)
+
+    def __hash__(self) -> int:
+        own = vars(self)
+        if "hash" not in own:
+            own["hash"] = super().__hash__()
+        return int(own["hash"])
+
+
 Axis = slice | tuple[int, ...]
+MOST_INDICES = 50_000  # kept at a time
+_interned: dict[Indices, Indices] = {}
 ALIGNMENT = 64  # elements; so that every tensor in a buffer begins where wide loads may
 
 
@@ -61,7 +83,6 @@ class Cut:
             place.copy_(part)
 
 
-MOST_INDICES = 50_000  # kept at a time
 MOST_PARTS = 100_000
 _indices: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from nasengine.errors import Problem
-from nasengine.supernet.cuts import Axis, Cut
+from nasengine.supernet.cuts import Axis, Cut, Indices
 from nasengine.supernet.errors import SupernetError
 from nasengine.supernet.extent import Extent, Shape
 from nasengine.supernet.keys import Held
@@ -109,5 +109,5 @@ def as_axis(numbers: Sequence[int]) -> Axis:
     return (
         slice(start, start + len(numbers))
         if list(numbers) == list(range(start, start + len(numbers)))
-        else tuple(numbers)
+        else Indices.of(numbers)
     )

@@ -25,7 +25,7 @@ from nasengine.space import SearchSpace
 from nasengine.supernet.cloning import clone, is_plain
 from nasengine.supernet.keys import Held, layers, tensors
 from nasengine.supernet.leaves import Leaf, Role
-from nasengine.supernet.skeletons import Skeletons, skeleton_key
+from nasengine.supernet.skeletons import Skeletons, parts_of
 
 META = torch.device("meta")
 MOST_BLOCKS = 4096  # kept, of some kilobytes each
@@ -158,20 +158,14 @@ class Builder:
         if not parts:
             module, own = self._made(whole, set())
             return _Block(module, call.path, own)
-        key = skeleton_key(call)
-        skeleton = self._skeletons.find(key)
-        if skeleton is not None:
-            module, own = skeleton.around(parts, call.path)
-        else:
-            found: list[tuple[Held, ...]] = []
-
-            def construct() -> nn.Module:
-                made, tensors_of = self._made(whole, {id(part) for part in parts})
-                found.append(tensors_of)
-                return made
-
-            module = self._skeletons.learn(key, whole, parts, functools.partial(self._on, META), construct)
-            own = found[0]
+        key = self._skeletons.key(call)
+        places = list(parts_of(whole.arguments))
+        around = self._skeletons.find(key, places, call.path)
+        if around is None:
+            nested = {id(part) for part in parts}
+            construct = functools.partial(self._made, whole, nested)
+            around = self._skeletons.learn(key, whole, places, functools.partial(self._on, META), construct)
+        module, own = around
         return _Block(module, call.path, (*own, *held))
 
     def _made(self, whole: ModuleCall, nested: set[int]) -> tuple[nn.Module, tuple[Held, ...]]:

@@ -2,25 +2,31 @@
 
 A network's own constructor would be run anew for every architecture, as its blocks are always others. Instead it is run
 once with modules that have nothing, so that it cannot look into them; what it makes is cloned around the real ones.
-Where that fails, or differs from what the constructor makes of the real ones, it is run every time.
+In a list of modules of one class some may be absent: the constructor is run once more with none of them, and what it
+puts into their places then stands there. Where that fails, or differs from what the constructor makes of the real ones,
+there is a skeleton for each pattern of what is there; where that differs too, the constructor is run every time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from nasengine.build import ModuleCall
-from nasengine.supernet.cloning import clone, is_plain
+from nasengine.supernet.cloning import LEFT_OUT, clone, is_plain
 from nasengine.supernet.keys import Held, tensors
 
-TRIALS = 2  # times that a skeleton must agree with the constructor before it stands for it
+# Times that the skeletons of a class must agree with its constructor (each must once); True: where parts are absent.
+TRIALS = {False: 2, True: 4}
 MOST_MET = 20_000  # keys that are remembered
 _PLAIN = (bool, int, float, str, type(None))
+_COMPARED = (*_PLAIN, tuple, list)
 Own = tuple[nn.Module, tuple[Held, ...]]
+Make = Callable[[ModuleCall], nn.Module | None]
 
 
 class Hole(nn.Module):
@@ -36,19 +42,32 @@ class Skeleton:
         path: where it was made.
         holes: in the order of the arguments.
         held: tensors of its own.
-        trials: times that it agreed with the constructor.
+        kind: of the call: all but whole numbers, which are mostly widths.
+        absent: id of a hole -> what stands there when no module comes.
+        agreed: whether it agreed with the constructor; by whether some part was absent.
     """
 
     module: nn.Module
     path: str
     holes: Sequence[nn.Module]
     held: tuple[Held, ...]
-    trials: int = 0
+    kind: Hashable
+    absent: Mapping[int, nn.Module]
+    agreed: set[bool] = field(default_factory=set)
 
-    def around(self, parts: Sequence[nn.Module], path: str) -> Own:
-        """The module with real parts in place of the holes, and its own tensors."""
+    def around(self, parts: Sequence[nn.Module | None], path: str) -> Own | None:
+        """The module with real parts in place of the holes, and its own tensors; None if one may not be absent."""
+        known: dict[int, nn.Module] = {}
+        if len(parts) != len(self.holes):
+            return None
+        for hole, part in zip(self.holes, parts, strict=True):
+            if part is None and id(hole) not in self.absent:
+                return None
+            if part is None:
+                stand_in = self.absent[id(hole)]
+                part = stand_in if stand_in is LEFT_OUT else clone(stand_in, {})
+            known[id(hole)] = part
         moved: dict[int, dict[str, Any]] = {}
-        known = {id(hole): part for hole, part in zip(self.holes, parts, strict=True)}
         module = clone(self.module, moved, known)
         vars(module)["node_path"] = path
         length = len(self.path)
@@ -60,104 +79,197 @@ class Skeleton:
 
 
 class Skeletons:
-    """Those of one space; None for a constructor that has to be run every time."""
+    """Those of one space; None for a key of which there can be none."""
 
     def __init__(self) -> None:
         self._known: dict[Hashable, Skeleton | None] = {}
         self._met: set[Hashable] = set()
+        self._trials: Counter[tuple[Hashable, bool]] = Counter()  # by class and what is no whole number
 
-    def find(self, key: Hashable) -> Skeleton | None:
-        """One that has proved itself."""
+    def key(self, call: ModuleCall) -> Hashable:
+        """What the skeleton of a call may depend on: without a pattern of what is absent, as long as that works."""
+        key = _key(call, patterns=False)
+        return _key(call, patterns=True) if self._failed(key) else key
+
+    def _failed(self, key: Hashable) -> bool:
+        return key in self._known and self._known[key] is None
+
+    def find(self, key: Hashable, parts: Sequence[nn.Module | None], path: str) -> Own | None:
+        """A module by a skeleton that has proved itself."""
         found = self._known.get(key)
-        return found if found is not None and found.trials >= TRIALS else None
+        absent = None in parts
+        if found is None or absent not in found.agreed or self._trials[found.kind, absent] < TRIALS[absent]:
+            return None
+        return found.around(parts, path)
 
     def learn(
         self,
         key: Hashable,
         call: ModuleCall,
-        parts: Sequence[nn.Module],
-        make: Callable[[ModuleCall], nn.Module | None],
-        construct: Callable[[], nn.Module],
-    ) -> nn.Module:
+        parts: Sequence[nn.Module | None],
+        make: Make,
+        construct: Callable[[], Own],
+    ) -> Own:
         """Run the constructor, and try what a skeleton makes in its place.
 
         Args:
-            key: of what the skeleton may depend on.
-            call: its arguments are modules and values; `parts` are the modules in order.
+            key: see `key`.
+            call: its arguments are modules and values; `parts` are the modules in order, None where one is absent.
             make: a call without memory; None where that is not possible.
             construct: the real thing.
         """
-        if key not in self._met or (key in self._known and self._known[key] is None):
+        if key not in self._met or self._failed(key):
             if len(self._met) < MOST_MET:
                 self._met.add(key)  # one that never comes again is not worth a trial
             return construct()
-        before = [_features(part) for part in parts]
-        module = construct()
+        there = [part for part in parts if part is not None]
+        before = [_features(part) for part in there]
+        module, own = construct()
         if key not in self._known:
-            self._known[key] = _skeleton(call, parts, make)
+            self._known[key] = _skeleton(call, make)
         skeleton = self._known[key]
         if skeleton is not None:
-            copied, _ = skeleton.around(parts, call.path)
-            changed = [_features(part) for part in parts] != before
-            if changed or _features(copied) != _features(module):
+            copied = skeleton.around(parts, call.path)
+            changed = [_features(part) for part in there] != before
+            ids = set(map(id, there))
+            same = copied is not None and _features(copied[0], ids) == _features(module, ids)
+            if changed or copied is None or not same or [h.key for h in copied[1]] != [h.key for h in own]:
                 self._known[key] = None
             else:
-                skeleton.trials += 1
-        return module
+                skeleton.agreed.add(None in parts)
+                self._trials[skeleton.kind, None in parts] += 1
+        return module, own
 
 
-def skeleton_key(call: ModuleCall) -> Hashable:
-    """What a skeleton depends on: the class, plain arguments, and which classes stand where."""
+def parts_of(value: Any) -> Iterator[nn.Module | None]:
+    """The modules among the arguments of a call, in order; None for one that is absent from a list of them."""
+    if isinstance(value, nn.Module):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from parts_of(item)
+    elif _has_slots(value):
+        yield from value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from parts_of(item)
+
+
+def _has_slots(value: Any) -> bool:
+    """Whether a value is a list of modules, or calls of them, of one class, of which some may be absent."""
+    if not isinstance(value, (list, tuple)):
+        return False
+    kinds = {item.target if isinstance(item, ModuleCall) else type(item) for item in value if item is not None}
+    return not kinds or (len(kinds) == 1 and issubclass(next(iter(kinds)), nn.Module))
+
+
+def _key(call: ModuleCall, *, patterns: bool) -> Hashable:
+    """What a skeleton depends on: the class, plain arguments, which classes stand where, and perhaps what is absent."""
 
     def masked(value: Any) -> Any:
         if isinstance(value, ModuleCall):
             return "part", value.target
         if isinstance(value, Mapping):
             return {name: masked(item) for name, item in value.items()}
+        if not patterns and _has_slots(value):
+            return "slots", len(value), next((item.target for item in value if item is not None), None)
         if isinstance(value, (list, tuple)):
             return [masked(item) for item in value]
         return value
 
-    return replace(call, arguments={name: masked(value) for name, value in call.arguments.items()}).configuration
+    return replace(
+        call, arguments={name: masked(value) for name, value in call.arguments.items()}
+    ).configuration, patterns
 
 
-def _skeleton(
-    call: ModuleCall, parts: Sequence[nn.Module], make: Callable[[ModuleCall], nn.Module | None]
-) -> Skeleton | None:
-    holes: dict[int, nn.Module] = {}
-
-    def with_holes(value: Any) -> Any:
+def _skeleton(call: ModuleCall, make: Make) -> Skeleton | None:
+    def filled(value: Any, holes: list[nn.Module], fill: bool) -> Any:
         if isinstance(value, nn.Module):
-            return holes.setdefault(id(value), Hole())
+            holes.append(Hole())
+            return holes[-1]
         if isinstance(value, Mapping):
-            return {name: with_holes(item) for name, item in value.items()}
+            return {name: filled(item, holes, fill) for name, item in value.items()}
+        if _has_slots(value):
+            return (
+                [filled(call_or_hole, holes, fill) for call_or_hole in [Hole()] * len(value)]
+                if fill
+                else [None] * len(value)
+            )
         if isinstance(value, (list, tuple)):
-            return [with_holes(item) for item in value]
+            return [filled(item, holes, fill) for item in value]
         return value
 
+    holes: list[nn.Module] = []
+    module = _made(call, filled(call.arguments, holes, True), make)
+    if module is None or not is_plain(module):
+        return None
+    own = tuple(tensors(module, {id(hole) for hole in holes}))
+    others: list[nn.Module] = []
+    arguments = filled(call.arguments, others, False)
+    empty = _made(call, arguments, make) if len(others) < len(holes) else None
+    absent = {} if empty is None else _stand_ins(module, empty, {id(hole) for hole in holes})
+    return Skeleton(module, call.path, holes, own, _kind(call.target, call.arguments), absent)
+
+
+def _kind(target: type[nn.Module], arguments: Mapping[str, Any]) -> Hashable:
+    def masked(value: Any) -> Hashable:
+        if isinstance(value, Mapping):
+            return tuple((name, masked(item)) for name, item in value.items())
+        if isinstance(value, (list, tuple)):
+            return tuple(masked(item) for item in value)
+        if isinstance(value, nn.Module) or type(value) is int or value is None:
+            return type(value).__name__
+        plain: Hashable = value
+        return type(value).__name__, plain
+
+    return target, masked(arguments)
+
+
+def _made(call: ModuleCall, arguments: Any, make: Make) -> nn.Module | None:
     try:
-        module = make(replace(call, arguments=with_holes(call.arguments)))
+        return make(replace(call, arguments=arguments))
     except Exception:  # a constructor may fail in any way when a part has not what it is asked for
         return None
-    if module is None or len(holes) != len(parts) or not is_plain(module):
-        return None
-    ordered = [holes[id(part)] for part in parts]
-    return Skeleton(module, call.path, ordered, tuple(tensors(module, {id(hole) for hole in ordered})))
 
 
-def _features(module: nn.Module) -> list[Hashable]:
-    """What a module is made of, as far as it can be compared: classes, names, plain values, shapes."""
+def _stand_ins(full: nn.Module, empty: nn.Module, holes: set[int]) -> dict[int, nn.Module]:
+    """Id of a hole -> what the constructor put into its place when there was no module for it."""
+    others = dict(empty.named_modules(remove_duplicate=False))
+    found: dict[int, nn.Module] = {}
+    for path, parent in full.named_modules():
+        for name, child in parent._modules.items():
+            if id(child) not in holes:
+                continue
+            beside = others[path]._modules if path in others else {}
+            stand_in = beside.get(name, LEFT_OUT)
+            if isinstance(stand_in, nn.Module) and is_plain(stand_in) and not any(True for _ in tensors(stand_in)):
+                found.setdefault(id(child), stand_in)
+    return found
+
+
+def _features(module: nn.Module, leave_out: Collection[int] = ()) -> list[Hashable]:
+    """What a module is made of, as far as it can be compared: classes, names, plain values, shapes.
+
+    Args:
+        leave_out: ids of modules that are only named.
+    """
     found: list[Hashable] = []
-    for name, part in module.named_modules():
-        found.append((name, type(part)))
+    waiting: list[tuple[str, nn.Module | None]] = [("", module)]
+    while waiting:
+        name, part = waiting.pop()
+        if part is None or id(part) in leave_out:
+            found.append((name, id(part)))
+            continue
+        waiting += part._modules.items()
+        found.append((name, type(part), len(part._modules)))
         for slots in (part._parameters, part._buffers):
             found += [
-                (key, tuple(t.shape), t.requires_grad, t.device.type) if isinstance(t, Tensor) else (key, None)
+                (key, t.shape, t.requires_grad, t.device.type) if isinstance(t, Tensor) else (key, None)
                 for key, t in slots.items()
             ]
         found += [
             (key, value if isinstance(value, _PLAIN) else repr(value))
             for key, value in vars(part).items()
-            if isinstance(value, (*_PLAIN, tuple, list)) and key != "node_path"
+            if isinstance(value, _COMPARED) and key != "node_path"
         ]
     return found

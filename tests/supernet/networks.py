@@ -85,6 +85,22 @@ class Setting(nn.Module):
         return self.head(self.body(x).mean((2, 3)) * self.body.rate)
 
 
+class Counting(nn.Module):
+    """A network made of modules, of which some may be absent; it minds how many are there, or does not."""
+
+    constructed = 0
+
+    def __init__(self, blocks: list[nn.Module | None], classes: int, *, mind: bool) -> None:
+        super().__init__()
+        Counting.constructed += 1
+        self.scale = 1 / (1 + sum(block is not None for block in blocks)) if mind else 1.0
+        self.blocks = nn.Sequential(*[nn.Identity() if block is None else block for block in blocks])
+        self.head = nn.Linear(3, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.blocks(x).mean((2, 3)) * self.scale)
+
+
 class UndeclaredBlock(Block):
     """The same without saying what `qkv` is made of."""
 
