@@ -15,10 +15,9 @@ from nasengine.build import check_space, example_input, instantiate, resolve
 from nasengine.costs import COSTS, costs, count_modules, measure, total
 from nasengine.networks import NETWORK_TYPES
 from nasengine.networks.blocks.transformer import Attention
-from nasengine.space import SearchSpace, load_space, shipped
+from nasengine.space import SearchSpace, load_space
 from tests.contracts.examples import space_with
-
-SPACES = list(shipped("search_spaces"))
+from tests.contracts.shipped_spaces import CASES
 
 
 def hooked(network: nn.Module, example: Tensor) -> dict[str, int]:
@@ -80,7 +79,7 @@ def on_meta(space: SearchSpace, architecture) -> nn.Module:
         return instantiate(resolve(space, architecture))
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", CASES)
 def test_costs_are_those_of_hooks_on_the_layers(name):
     space = load_space(name)
     rng = np.random.default_rng(0)
@@ -91,7 +90,7 @@ def test_costs_are_those_of_hooks_on_the_layers(name):
         assert {cost: found[cost] for cost in expected} == expected
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", CASES)
 def test_known_costs_are_those_of_the_pricer(name):
     space = load_space(name)
     for known in space.known.values():
@@ -99,7 +98,7 @@ def test_known_costs_are_those_of_the_pricer(name):
         assert {cost: found[cost] for cost in known.costs} == known.costs
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", CASES)
 def test_the_peak_lies_between_the_largest_layer_and_what_python_keeps(name):
     space = load_space(name)
     architecture = space.sample(np.random.default_rng(1))
@@ -117,7 +116,7 @@ def test_the_peak_lies_between_the_largest_layer_and_what_python_keeps(name):
     assert most <= costs(space, architecture).peak_activation_bytes <= bound
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", CASES)
 def test_parts_are_named_after_nodes_and_add_up(name):
     space = load_space(name)
     architecture = space.sample(np.random.default_rng(2))

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasengine.build import check_space, example_input, instantiate, resolve
 from nasengine.space import load_space, shipped
+from tests.contracts.shipped_spaces import CASES
 
 SPACES = shipped("search_spaces")
 EXPECTED = {
@@ -31,7 +32,7 @@ EXPECTED = {
 LARGEST_RUN = 6e7  # MACs that a test may compute on a CPU; larger networks run without memory
 
 
-@pytest.fixture(params=SPACES)
+@pytest.fixture(params=CASES)
 def space(request):
     return load_space(request.param)
 
