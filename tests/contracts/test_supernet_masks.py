@@ -46,7 +46,10 @@ NODES = {
 }
 CAN_BE_MASKED = {"flatten", "reshape", "shuffle", "group_width", "group_norm", "prelu", "drawn", "window"}
 SHIPPED = ["mobile_cnn_cifar", "nas_bench_201"]
-THOROUGH = ["vit_resnas_tiny", "mobile_cnn", "inception_like"]
+THOROUGH = ["mobile_cnn", "inception_like"]
+LARGE = ["vit_resnas_tiny"]  # ten seconds of a processor for each architecture: CI compares a few of them
+UNMASKED = sorted(set(shipped("search_spaces")) - {*SHIPPED, *THOROUGH, *LARGE})
+LONG = {"vit_resnas_small", "vit_resnas_medium", "inception_like_224"}  # to survey and to prove: a minute each
 
 
 def space_with(node: str) -> SearchSpace:
@@ -115,16 +118,24 @@ def test_masks_of_a_trick_are_views_or_it_runs_as_views(name):
 
 @pytest.mark.thorough
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", SHIPPED + THOROUGH)
-def test_masks_are_views_for_many_architectures_of_a_shipped_space(name):
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        *((name, 20) for name in SHIPPED + THOROUGH),
+        *((name, 3) for name in LARGE),
+        *(pytest.param(name, 20, marks=pytest.mark.slow) for name in LARGE),
+    ],
+)
+def test_masks_are_views_for_many_architectures_of_a_shipped_space(name, count):
     space = load_space(name)
-    count = 6 if name.startswith("vit_resnas") else 20  # ten seconds of a processor each
     assert check(space, count) >= count // 2
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", sorted(set(shipped("search_spaces")) - set(SHIPPED) - set(THOROUGH)))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in UNMASKED]
+)
 def test_what_does_not_run_by_masks_says_why(name):
     plans = Supernet(load_space(name)).plans(some(load_space(name), 4))
     assert all(plan.masked or plan.note for plan in plans)
