@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 import numpy as np
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,9 @@ from nasengine.space.holes import (
 from nasengine.space.language.parsing import parse_space
 from nasengine.space.language.schema import space_schema
 from nasengine.space.space import SearchSpace
+
+# A large space drawn by chance is no fault; the warning is about how long Hypothesis takes to print it.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 VALIDATOR = jsonschema.Draft202012Validator(space_schema())
 
