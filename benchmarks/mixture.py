@@ -31,6 +31,7 @@ from typing import Any
 
 import torch
 from machine import describe_machine
+from mixture_table import show
 
 from nasengine.agreement import agreement
 from nasengine.build import build
@@ -90,6 +91,8 @@ class Running:
     training: SharedWeightsTraining
     began: float = field(default_factory=time.perf_counter)
     stopped: bool = False
+    total: int = 0  # pieces of work drawn when last looked at, and those of them run eagerly
+    eager: int = 0
 
 
 def main() -> int:
@@ -443,9 +446,9 @@ def _replays(running: list[Running]) -> float:
         graphs = each.training.graphs
         if graphs is not None:
             total = graphs.replayed + graphs.eager + graphs.captured
-            recent = total - getattr(each, "total", 0)
-            new = graphs.eager - getattr(each, "eager", 0)
-            each.total, each.eager = total, graphs.eager  # type: ignore[attr-defined]
+            recent = total - each.total
+            new = graphs.eager - each.eager
+            each.total, each.eager = total, graphs.eager
             shares.append(1 - new / max(1, recent))
     return min(shares, default=1.0)
 
@@ -482,40 +485,6 @@ def collect(jobs: list[Job], arguments: argparse.Namespace, work: Path) -> list[
     for number, begin_at in enumerate(range(0, len(data), PIECE)):
         (arguments.out / f"state.tar.{number:02d}").write_bytes(data[begin_at : begin_at + PIECE])
     return records
-
-
-def show(records: list[dict[str, Any]]) -> None:
-    """A line a search; then, for each M, means over seeds."""
-    for record in records:
-        own = record["compared"]["own"]
-        line = (
-            f"M {record['models']} seed {record['seed']}: {record['epochs']} epochs, {record['ms_per_step']} ms a step"
-        )
-        line += f", {record['seconds']['training']:.0f} s + {record['seconds']['scoring']:.0f} s"
-        taus = [
-            f"{way} {figure(figures, 'kendall'):.3f}"
-            for way, figures in record["compared"].items()
-            if "agreement" in figures
-        ]
-        if taus:
-            line += f"; tau {', '.join(taus)}; winner {own['winner_truth']} at {own['winner_macs'] / 1e6:.1f} M MACs"
-        print(line, flush=True)
-    if len(records) < 2:
-        return
-    for models in sorted({record["models"] for record in records}):
-        group = [record["compared"] for record in records if record["models"] == models]
-        for way in (key for key in group[0] if key != "macs"):
-            if all("agreement" in each.get(way, {}) for each in group):
-                tau = statistics.fmean(figure(each[way], "kendall") for each in group)
-                rho = statistics.fmean(figure(each[way], "spearman") for each in group)
-                worth = statistics.fmean(each[way]["winner_truth"] for each in group)
-                print(f"M {models} {way:<9} n {len(group)}: tau {tau:.3f}  spearman {rho:.3f}  winners {worth:.2f}")
-
-
-def figure(compared: dict[str, Any], name: str) -> float:
-    """A figure of an agreement; not a number where it has no value, as where all scores are equal."""
-    value = compared["agreement"][name]["value"]
-    return float("nan") if value is None else float(value)
 
 
 if __name__ == "__main__":

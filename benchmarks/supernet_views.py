@@ -12,6 +12,7 @@ GPU the same is measured with the launches of a step captured as a CUDA graph, `
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import statistics
@@ -114,10 +115,11 @@ def compare(
                 network(images)
 
         for name, network in networks.items():
-            columns.setdefault(f"step_{name}_ms", []).append(time_of(lambda: step(network), device, repetitions))  # noqa: B023
-            columns.setdefault(f"forward_{name}_ms", []).append(time_of(lambda: forward(network), device, repetitions))  # noqa: B023
+            for kind, work in (("step", step), ("forward", forward)):
+                spent = time_of(functools.partial(work, network), device, repetitions)
+                columns.setdefault(f"{kind}_{name}_ms", []).append(spent)
             if device.type == "cuda":
-                replay = graphed(lambda: step(network))  # noqa: B023
+                replay = graphed(functools.partial(step, network))
                 columns.setdefault(f"graphed_{name}_ms", []).append(time_of(replay, device, repetitions))
     for name, values in columns.items():
         found[name] = round(statistics.median(values), 3)

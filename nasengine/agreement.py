@@ -13,6 +13,7 @@ Sources: [K]    Kendall, "The treatment of ties in ranking problems", Biometrika
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ def agreement(
     }
     for k in tops:
         if k <= len(scores):
-            figures[f"top_{k}"] = lambda scores, true, k=k: best_in_top(scores, true, k)  # type: ignore[misc]
+            figures[f"top_{k}"] = functools.partial(best_in_top, k=k)
     return Agreement(len(scores), {name: _estimate(figure, scores, true, draws) for name, figure in figures.items()})
 
 
