@@ -25,6 +25,7 @@ from nasengine.algorithms.supernet_samplers import Moment, Pass, SupernetSampler
 from nasengine.data import Part
 from nasengine.errors import InputError, Problem, TrialError
 from nasengine.preparation.checkpoints import PreparationCheckpoints
+from nasengine.preparation.copying import begin_as
 from nasengine.preparation.graphs import StepGraphs
 from nasengine.preparation.passes import Passes
 from nasengine.preparation.preparation import PreparationEpoch
@@ -278,7 +279,10 @@ class SharedWeightsTraining:
 
     def _begin_epoch(self) -> None:
         self._epoch_began = time.perf_counter()
-        self.sampler.begin_epoch(self._moment())
+        moment = self._moment()
+        self.sampler.begin_epoch(moment)
+        origins = self.sampler.begins_as(moment)
+        begin_as(origins, supernet=self.supernet, optimizers=self.optimizers, averages=self.averages)
         steps = min(self.length.steps_per_epoch, self.length.steps - self.done)
         wanted = steps * self.batch
         if not self.settings.drop_last and self.length.steps_per_epoch == -(-len(self.training) // self.batch):

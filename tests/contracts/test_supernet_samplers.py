@@ -53,6 +53,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "balanced_mixture, fixed": ("balanced_mixture", {"assignment": "fixed"}),
     "balanced_mixture, smoothed": ("balanced_mixture", {"smoothing": 1.5}),
     "balanced_mixture, in order": ("balanced_mixture", {"assignment": "in_order"}),
+    "balanced_mixture, together": ("balanced_mixture", {"together": 0.5}),
+    "balanced_mixture, together, fixed": ("balanced_mixture", {"together": 0.4, "assignment": "fixed"}),
 }
 
 
@@ -149,6 +151,24 @@ def test_passes_name_models_that_exist_and_a_teacher_that_went_before(variant: s
             assert one.architectures
             assert one.model in range(sampler.models)
             assert one.target == "labels" or one.model == passes[0].model
+
+
+def test_models_that_begin_as_copies_are_not_drawn_before_nor_copied_again(variant: str) -> None:
+    sampler = make(variant, Domain(load(BOUND)))
+    steps = drive(sampler, 2)
+    fresh = make(variant, Domain(load(BOUND)))
+    copied: set[int] = set()
+    for epoch in range(EPOCHS):
+        moment = Moment(epoch * STEPS, EPOCHS * STEPS, epoch, EPOCHS, STEPS)
+        origins = sampler.begins_as(moment)
+        assert origins == fresh.begins_as(moment), "by the moment alone"
+        assert set(origins) | set(origins.values()) <= set(range(sampler.models))
+        assert not set(origins) & set(origins.values())
+        assert not set(origins) & copied
+        before = [one.model for passes in steps[: epoch * STEPS] for one in passes]
+        assert not set(origins) & set(before), "what it had learned would be lost"
+        copied |= set(origins)
+    assert bool(copied) == ("together" in VARIANTS[variant][1])
 
 
 def test_only_the_generator_that_is_handed_is_drawn_from(variant: str) -> None:

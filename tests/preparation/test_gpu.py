@@ -11,6 +11,7 @@ from torch import nn
 from nasengine.algorithms.supernet_samplers import Pass
 from nasengine.networks import NETWORK_TYPES
 from nasengine.preparation import train_shared_weights
+from nasengine.preparation.copying import begin_as
 from nasengine.preparation.graphs import StepGraphs
 from nasengine.space import space_from_mapping
 from nasengine.training.device import deterministic_kernels
@@ -53,6 +54,36 @@ def test_replayed_steps_train_like_eager_ones(tmp_path, settings):
     close(weights(eager), weights(replayed))
     losses = [[line["loss"] for line in each.history] for each in (eager, replayed)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_models_that_begin_as_copies_are_replayed_from_where_they_lie(tmp_path, optimizer):
+    settings = {"optimizer": optimizer, "ema": 0.9}
+    sampler = {**MIXTURE, "together": 0.5}
+    more = {"sampler": sampler, "budget": {"epochs": 16}}
+    eager = trained(tmp_path / "eager", settings={**settings, "cuda_graph": False}, **more)
+    replayed = trained(tmp_path / "replayed", settings=settings, **more)
+    assert replayed.graphs.captured > 6, "of both models"
+    close(weights(eager), weights(replayed))
+
+
+def test_a_graph_of_a_model_reads_what_it_begins_as(tmp_path):
+    training = begun(tmp_path, settings=EXACT, device="cuda", sampler=MIXTURE, budget={"epochs": 8})
+    architecture = training.supernet.space.known["middle"].architecture
+    training.sampler = Fixed(Pass((architecture,), 0), Pass((architecture,), 1))
+    for _ in range(4):
+        training.step()
+    assert training.graphs.captured == 1
+    with torch.cuda.stream(training.graphs.stream):
+        begin_as({1: 0}, supernet=training.supernet, optimizers=training.optimizers, averages=[])
+    for _ in range(3):
+        training.step()
+    assert training.graphs.captured == 1
+    found = weights(training)
+    close(
+        {key: value for key, value in found.items() if key[0] == "0"},
+        {f"0{k[1:]}": v for k, v in found.items() if k[0] == "1"},
+    )
 
 
 def test_the_first_steps_on_a_gpu_are_those_on_a_cpu(tmp_path):

@@ -34,6 +34,9 @@ class Fixed:
     def begin_epoch(self, moment):
         pass
 
+    def begins_as(self, moment):
+        return {}
+
     def draw(self, moment, rng):
         return self.passes
 

@@ -48,6 +48,10 @@ class BalancedMixture(SupernetSampler):
     best 1, as accuracy is. Each model sees its M-th part of the steps, so M models need M times the epochs:
     `budget: {epochs: {per_model: 100}}`.
 
+    With `together` the models begin as one: it alone is trained for a part of the epochs, as `single_path` does, then
+    all others begin as copies of it. Models that begin from different weights are of different worth, so that the
+    score of an architecture says as much about its model as about itself; copies are alike until they specialise.
+
     Differs from the paper: balanced on logarithms in double precision. Shares count every configuration alike also
     where the space's sampling weights do not.
 
@@ -55,6 +59,7 @@ class BalancedMixture(SupernetSampler):
         models: how many sets of weights.
         temperature: factor of the scores in the first epoch and in the last; the larger, the harder the assignment.
             Further values in between are reached at equal distances: `[1, 80, 80, 200]` rests in the middle third.
+            With `together` the first epoch is that of the parting: before it there is nothing to assign.
         momentum: of the scores; the part that an observation leaves as it was.
         tolerance: the divergence of the models' shares from equal ones (in nats) at which balancing ends.
         assignment: `balanced`, as published. To see what balance and learning are good for: `unbalanced`, the softmax
@@ -63,6 +68,9 @@ class BalancedMixture(SupernetSampler):
         smoothing: how many small changes (`likeness.py`) away a configuration's scores still count for its neighbours:
             the assignment goes by means of scores, weighted by exp(-changes / smoothing). Less noise, so that a
             sharper temperature pays. Not in the paper; null: each configuration for itself.
+        together: share of the epochs in the beginning, to whole epochs, in which there is one model only; it counts
+            in the budget. What is observed then is the score of a configuration on every model. Not in the paper,
+            whose models, with 0, begin from different random weights.
     """
 
     observes: ClassVar[bool] = True
@@ -77,14 +85,16 @@ class BalancedMixture(SupernetSampler):
         tolerance: float = 1e-4,
         assignment: Assignment = "balanced",
         smoothing: float | None = None,
+        together: float = 0.0,
     ) -> None:
-        _check(models, temperature, momentum, tolerance, smoothing)
+        _check(models, temperature, momentum, tolerance, smoothing, together)
         self.domain = domain
         self.models = models
         self.temperature = tuple(map(float, temperature))
         self.momentum = momentum
         self.tolerance = tolerance
         self.assignment = assignment
+        self.together = together
         self.configurations = _listed(domain)
         self._index = {architecture: index for index, architecture in enumerate(self.configurations)}
         size = (len(self.configurations), models)
@@ -95,19 +105,35 @@ class BalancedMixture(SupernetSampler):
             self._weights = _weights(domain, self.configurations, smoothing)
         self._inverse_temperature = self.temperature[0]
         self._columns = [0.0] * models
+        self._parted = together == 0  # until then all belongs to model 0
         self._dealt: list[int] | None = None  # the model of each configuration, where it is not learned
         if assignment == "in_order":
             self._dealt = [place * models // len(self.configurations) for place in range(len(self.configurations))]
 
     def begin_epoch(self, moment: Moment) -> None:
-        way = (len(self.temperature) - 1) * moment.epoch / max(1, moment.epochs - 1)  # in steps between two values
+        parting = self._parting(moment)
+        self._parted = moment.epoch >= parting
+        # At the parting the scores of a configuration are the same on all models. A schedule that had begun before
+        # would be sharp by then, and would assign by the noise of the first few observations.
+        since, epochs = max(0, moment.epoch - parting), moment.epochs - parting
+        way = (len(self.temperature) - 1) * since / max(1, epochs - 1)  # in steps between two values
         at = min(int(way), len(self.temperature) - 2)
         before, after = self.temperature[at : at + 2]
         self._inverse_temperature = before + (after - before) * (way - at)
         self._columns = self._balanced().columns.tolist()
 
+    def begins_as(self, moment: Moment) -> Mapping[int, int]:
+        parts = self.together > 0 and moment.epoch == self._parting(moment)
+        return dict.fromkeys(range(1, self.models), 0) if parts else {}
+
+    def _parting(self, moment: Moment) -> int:
+        """The epoch from which there are all models; there is one at least."""
+        return min(round(self.together * moment.epochs), moment.epochs - 1)
+
     def draw(self, moment: Moment, rng: np.random.Generator) -> tuple[Pass, ...]:
         index = self._index[self.domain.sample(rng)]
+        if not self._parted:
+            return (Pass((self.configurations[index],), 0),)
         if self.assignment == "fixed" and self._dealt is None:
             dealt = rng.permutation(len(self.configurations)) % self.models
             self._dealt = dealt.tolist()
@@ -132,13 +158,15 @@ class BalancedMixture(SupernetSampler):
                     expected = "expected a task whose first metric is a share from 0 to 1, as accuracy is"
                     raise InputError(Problem(found, expected=expected))
                 pair = self._index[architecture], drawn.model
-                self._scores[pair] = self.momentum * self._scores[pair] + (1 - self.momentum) * value
+                learns = pair if self._parted else pair[0]  # before the parting, the scores on all models to come
+                self._scores[learns] = self.momentum * self._scores[learns] + (1 - self.momentum) * value
                 self._visits[pair] += 1
 
     def probabilities(self) -> Matrix:
         """(C, M) P(model | configuration) by the scores and the temperature of the moment, balanced anew."""
-        if self._dealt is not None:
-            made: Matrix = np.eye(self.models)[self._dealt]
+        if self._dealt is not None or not self._parted:
+            owners = self._dealt if self._parted else [0] * len(self.configurations)
+            made: Matrix = np.eye(self.models)[owners]
             return made
         return self._balanced().probabilities
 
@@ -153,6 +181,7 @@ class BalancedMixture(SupernetSampler):
             "visits": self._visits.tolist(),
             "inverse_temperature": self._inverse_temperature,
             "columns": list(self._columns),
+            "parted": self._parted,
             "dealt": None if self._dealt is None else list(self._dealt),
         }
 
@@ -166,12 +195,13 @@ class BalancedMixture(SupernetSampler):
         self._visits = np.array(state["visits"], dtype=np.int64)
         self._inverse_temperature = float(state["inverse_temperature"])
         self._columns = [float(column) for column in state["columns"]]
+        self._parted = bool(state["parted"])
         self._dealt = None if state["dealt"] is None else [int(model) for model in state["dealt"]]
 
     def record(self) -> dict[str, Any]:
         """Temperature, how balanced it is and, of up to 2,048 configurations, each one's model and its score there."""
         made: dict[str, Any] = {"inverse_temperature": self._inverse_temperature}
-        if self.assignment == "balanced":
+        if self.assignment == "balanced" and self._parted:
             balanced = self._balanced()
             made |= {
                 "iterations": balanced.iterations,
@@ -197,7 +227,12 @@ class BalancedMixture(SupernetSampler):
 
 
 def _check(
-    models: int, temperature: Sequence[float], momentum: float, tolerance: float, smoothing: float | None
+    models: int,
+    temperature: Sequence[float],
+    momentum: float,
+    tolerance: float,
+    smoothing: float | None,
+    together: float,
 ) -> None:
     problems = []
     if models < 1:
@@ -212,6 +247,8 @@ def _check(
     if smoothing is not None and not (math.isfinite(smoothing) and smoothing > 0):
         expected = "expected a positive number of changes, or null"
         problems.append(Problem(f"balanced_mixture with the smoothing {smoothing}", expected=expected))
+    if not 0 <= together < 1:
+        problems.append(Problem(f"balanced_mixture with together: {together}", expected="expected 0 <= … < 1"))
     if problems:
         raise InputError(problems)
 

@@ -47,8 +47,8 @@ class SupernetSampler(ABC):
     """Draws what each step trains and, if it `observes`, is told how that does on held-out images.
 
     Life: constructed with its settings and, by name, what it asks for of `domain`, `largest` and `smallest`; then
-    for each epoch `begin_epoch`, for each of its steps `draw` and, if it observes, `observe`; after the last step
-    of an epoch `record`, after the last epoch `table`.
+    for each epoch `begin_epoch` and `begins_as`, for each of its steps `draw` and, if it observes, `observe`; after the
+    last step of an epoch `record`, after the last epoch `table`.
 
     All it draws comes from the generator that it is handed, which is keyed by seed and step. With `state` and
     `restore` an interrupted training goes on exactly as one that was not.
@@ -59,6 +59,14 @@ class SupernetSampler(ABC):
 
     def begin_epoch(self, moment: Moment) -> None:  # noqa: B027 (a sampler need not change with the epochs)
         """Prepare for an epoch; `moment` is that of its first step. The default does nothing."""
+
+    def begins_as(self, moment: Moment) -> Mapping[int, int]:
+        """Models that begin this epoch as copies: model -> the one that it becomes a copy of, which is itself none.
+
+        Copied are weights and buffers, the state of the optimiser and the running average. The default: none. It
+        depends on the moment alone, which is that of the epoch's first step.
+        """
+        return {}
 
     @abstractmethod
     def draw(self, moment: Moment, rng: np.random.Generator) -> tuple[Pass, ...]:
