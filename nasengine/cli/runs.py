@@ -48,6 +48,9 @@ def status(run: RunFolder, as_json: Json = False) -> None:
         loss = f", training loss {number(standing['loss'])}" if standing["loss"] is not None else ""
         say()
         say(f"{name}: {word}, {plural(standing['epochs'], 'epoch')}{loss} in {duration(standing['seconds'])}")
+        if not standing["done"] and found.writer is None and standing["checkpoint"] < standing["epochs"]:
+            after = f"goes on after epoch {standing['checkpoint']}, its last checkpoint"
+            say(f"  {after if standing['checkpoint'] else 'begins anew: it has no checkpoint yet'}")
     for phase in found.phases:
         ended = {word: amount for word, amount in phase.counts.items() if amount}
         counts = ", ".join(f"{amount} {word}" for word, amount in ended.items()) or "none ended"
@@ -169,7 +172,7 @@ def export(
 
 def preparations(folder: Path) -> dict[str, dict[str, Any]]:
     """Phase -> how far a preparation is."""
-    from nasengine.search.prepared import HISTORY, PREPARED, is_prepared, read_history
+    from nasengine.search.prepared import HISTORY, PREPARED, is_prepared, last_checkpoint, read_history
 
     begun = {path.parent for name in (HISTORY, PREPARED) for path in folder.glob(f"*/{name}")}
     found = {}
@@ -178,6 +181,7 @@ def preparations(folder: Path) -> dict[str, dict[str, Any]]:
         found[phase.name] = {
             "done": is_prepared(phase),
             "epochs": len(history),
+            "checkpoint": None if is_prepared(phase) else last_checkpoint(phase),
             "loss": history[-1].get("loss") if history else None,
             "seconds": sum(line.get("seconds", 0.0) for line in history),
         }

@@ -38,6 +38,7 @@ class PreparationInputs:
         deterministic: on a GPU, use only kernels that repeat bit for bit.
         versions: of the packages, for the artifacts.
         checkpoint_every_s: seconds between checkpoints, which stand at the end of epochs.
+        on_note: told in a line what a person should know; None: nobody listens.
     """
 
     domain: Domain
@@ -55,6 +56,7 @@ class PreparationInputs:
     deterministic: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     checkpoint_every_s: float = 15.0
+    on_note: Callable[[str], None] | None = None
 
     @property
     def space(self) -> SearchSpace:

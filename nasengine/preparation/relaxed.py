@@ -24,6 +24,7 @@ from nasengine.training.device import deterministic_kernels
 from nasengine.training.optimizers import Adam, OptimizerSettings
 from nasengine.training.settings import Length, TrainingSettings, written_settings
 from nasengine.training.smoothing import smoothed
+from nasengine.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,8 @@ class Relaxed:
         training.checkpoints.clear()
         settled = sum(max(row) > 0.5 for row in found.of.values())
         return (
-            f"{training.epoch} epochs, training loss {training.history[-1]['loss']:.4g}; {settled} of {len(found.of)} "
-            "choices have an option more probable than all others"
+            f"{plural(training.epoch, 'epoch')}, training loss {training.history[-1]['loss']:.4g}; {settled} of "
+            f"{plural(len(found.of), 'choice')} have an option more probable than all others"
         )
 
     def begin(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> RelaxedTraining:

@@ -27,6 +27,7 @@ from nasengine.training import save_tensors
 from nasengine.training.device import deterministic_kernels
 from nasengine.training.settings import Length, TrainingSettings, written_settings
 from nasengine.training.smoothing import smoothed
+from nasengine.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class SharedWeights:
         assert training.checkpoints is not None, "begun with a folder"
         training.checkpoints.clear()
         models = f"{training.supernet.models} models, " if training.supernet.models > 1 else ""
-        return f"{models}{training.epoch} epochs, training loss {training.history[-1]['loss']:.4g}"
+        return f"{models}{plural(training.epoch, 'epoch')}, training loss {training.history[-1]['loss']:.4g}"
 
     def begin(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> SharedWeightsTraining:
         """The training at its beginning, or at its last checkpoint in the folder.
@@ -108,6 +109,7 @@ class SharedWeights:
         models = sampler.models
         kind = SupernetWithOwnNorms if self.norms == "own" else Supernet
         supernet = kind(inputs.space, models=models, network=inputs.network, seed=inputs.seed, device=inputs.device)
+        supernet.on_note = inputs.on_note
         on_gpu = inputs.device.type == "cuda"
         masked = self.norms == "shared" and (self.several == "masks" or (self.several == "auto" and on_gpu))
         if on_gpu and masked:

@@ -12,7 +12,7 @@ from nasengine.records import Trial
 from nasengine.report.blocks import Block, Figure, escaped
 from nasengine.report.charts import axis, hover, non_dominated, objective_axis, points_of, thinned, thinned_note
 from nasengine.report.records import Searched
-from nasengine.wording import number
+from nasengine.wording import number, plural
 
 MOST_PAIRS = 3
 COST_ORDER = ("macs", "params", "size_bytes", "bitops", "peak_activation_bytes")
@@ -99,7 +99,7 @@ def _figure(
         f"{what[0].upper()}{what[1:]} of every completed trial; orange: the {len(front)} that no other beats in "
         f"{'both' if len(objectives) == 2 else 'all objectives'}. Point at one to see its architecture."
         + thinned_note(len(chosen), len(completed)),
-        f"Scatter plot of {what} for {len(completed)} trials. On the front: "
+        f"Scatter plot of {what} for {plural(len(completed), 'trial')}. On the front: "
         + "; ".join(
             f"trial {trial.number} with {up.name} {number(trial.measurements[up.name])}, "
             f"{across.name} {number(trial.measurements[across.name])}"

@@ -23,6 +23,7 @@ from nasengine.search.retraining import retrain as run_retrain
 from nasengine.search.run_file import RunSettings, write_run_file
 from nasengine.search.run_view import Found, Run
 from nasengine.space import SearchSpace
+from nasengine.wording import plural
 
 __all__ = ["Found", "Run", "export", "open_run", "resume", "retrain", "search"]
 
@@ -282,10 +283,10 @@ def _notes(settings: RunSettings) -> Iterator[str]:
     left = used - (round(used * data.validation) if held_out is None else held_out)
     steps = max(1, left // data.batch)
     if steps < FEW_STEPS:  # nothing is learnt in so few, and every network looks alike
-        many = f"{steps} step{'s' * (steps > 1)} an epoch"
+        many = f"{plural(steps, 'step')} an epoch"
         smaller = data.batch > SMALL_BATCH and left // SMALL_BATCH > steps
         advice = f"try --set data.batch={SMALL_BATCH}" if smaller else "take more images"
-        yield f"{left} training images in batches of {data.batch} are {many}; {advice}"
+        yield f"{plural(left, 'training image')} in batches of {data.batch} are {many}; {advice}"
 
 
 def _silent(event: Event) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from nasengine.runs import write_atomically
 
-PREPARED, HISTORY = "prepared.json", "history.jsonl"
+PREPARED, HISTORY, CHECKPOINTS = "prepared.json", "history.jsonl", "checkpoints"
 
 
 def write_prepared(folder: Path, trainer: str, summary: str, seconds: float) -> None:
@@ -20,6 +20,12 @@ def write_prepared(folder: Path, trainer: str, summary: str, seconds: float) -> 
 def is_prepared(folder: Path) -> bool:
     """Whether the phase of this folder is done."""
     return (folder / PREPARED).is_file()
+
+
+def last_checkpoint(folder: Path) -> int:
+    """The epoch after which a phase that is not done goes on; 0: it begins anew."""
+    names = [path.stem.rpartition("_")[2] for path in (folder / CHECKPOINTS).glob("checkpoint_*.safetensors")]
+    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:

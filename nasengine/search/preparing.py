@@ -15,7 +15,7 @@ from nasengine.errors import InputError, Problem
 from nasengine.evaluators.plan import load_materials
 from nasengine.preparation import PreparationEpoch, PreparationInputs
 from nasengine.search.board import Curves
-from nasengine.search.events import OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, PreparationProgress
+from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, PhaseStarted, PreparationProgress
 from nasengine.search.language.places import place_of
 from nasengine.search.language.settings import PreparePhase, Strategy
 from nasengine.search.language.values import make_trainer
@@ -62,6 +62,7 @@ def prepare(run: Path, settings: RunSettings, phase: PreparePhase, on_event: OnE
         seed=settings.seed,
         deterministic=settings.deterministic,
         versions=settings.environment.versions,
+        on_note=lambda message: on_event(Note(message)),
     )
     with contextlib.ExitStack() as stack:
         curves: Curves | None = None

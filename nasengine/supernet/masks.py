@@ -42,6 +42,7 @@ class SharedWeights(Protocol):
     training: bool
     compiled: bool
     device: torch.device
+    on_note: Callable[[str], None] | None
 
     @property
     def whole(self) -> Architecture:

@@ -59,6 +59,7 @@ class Several:
         self.proved = Proved.read(weights.space.hash, overrides, versions)
         self.passes = MaskedPasses(weights, self.proved)
         self._proving: tuple[SharedWeights, MaskedPasses] | None = None
+        self._told = False
 
     def plans(self, architectures: Sequence[Architecture]) -> list[Plan]:
         """Which of the architectures share a pass; plans that are new are proved."""
@@ -71,6 +72,7 @@ class Several:
     @torch.enable_grad()
     def _prove(self, key: Key) -> bool:
         if self._proving is None:
+            self._tell()
             weights = self._in_double()
             self._proving = weights, MaskedPasses(weights, self.proved)
         weights, passes = self._proving
@@ -79,6 +81,13 @@ class Several:
             self.passes.separate(passes.structure.columns)
         self.proved.write()
         return changed
+
+    def _tell(self) -> None:
+        """Say, once, what is about to take a minute for a large space."""
+        note, path = self.passes.weights.on_note, self.proved.path
+        if note is not None and path is not None and not self._told:
+            note(f"proving masks of {self.passes.weights.space.name} (once; kept in {path.parent})")
+        self._told = True
 
     def batch(self, images: Tensor, architectures: Sequence[Architecture], *, model: int = 0) -> Tensor:
         """(B, …) of all; image i belongs to architecture i mod K."""

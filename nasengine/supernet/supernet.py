@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,6 +43,7 @@ class Supernet:
         seed: of the initial weights.
         device, dtype: of the weights.
         compiled: have masked passes compiled: one graph for each plan and number of architectures.
+        on_note: told in a line what a person should know, such as `print`; None: nobody listens.
 
     Raises:
         InputError: a space that has no plain network, or fewer than one model.
@@ -59,6 +60,7 @@ class Supernet:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         compiled: bool = False,
+        on_note: Callable[[str], None] | None = None,
     ) -> None:
         if models < 1:
             raise InputError(Problem(f"a supernet has at least one set of weights, got {models}"))
@@ -71,6 +73,7 @@ class Supernet:
         self.dtype = dtype
         self.training = True
         self.compiled = compiled
+        self.on_note = on_note
         self.builder = Builder(space, self.network, self.device, dtype)
         self.extent = survey(space, self.network, builder=self.builder)
         self.largest = self.extent.largest

@@ -306,3 +306,26 @@ def test_status_tells_which_trainings_have_begun(nasengine, tmp_path: Path) -> N
         assert "in training: retrain/trial-3-seed-0" in nasengine("status", tmp_path).stdout
     assert "to be trained on from a checkpoint: retrain/trial-3-seed-0" in nasengine("status", tmp_path).stdout
     assert json.loads(nasengine("status", tmp_path, "--json").stdout)["training"] == ["retrain/trial-3-seed-0"]
+
+
+def test_status_says_what_a_preparation_that_was_killed_goes_on_from(nasengine, tmp_path: Path) -> None:
+    """Epochs beyond the last checkpoint are trained again, so they are not what a resumption begins with."""
+    checkpoints = tmp_path / "prepare" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    line = {"loss": 2.0, "seconds": 4.0}
+    (tmp_path / "prepare" / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for _ in range(5)))
+    header = Header("toy", "abc", {}, {"accuracy": "maximize"}, seed=5, lag=2)
+
+    def says() -> str:
+        page: str = nasengine("status", tmp_path).stdout
+        return page.split("prepare: ")[1].split("\n\n")[0]
+
+    with Journal(tmp_path, header):
+        assert says().splitlines() == ["going on, 5 epochs, training loss 2 in 20.0 s"]
+    assert says().splitlines()[1] == "  begins anew: it has no checkpoint yet"
+    for epoch in (2, 3):
+        (checkpoints / f"checkpoint_{epoch:06d}.safetensors").touch()
+    assert says().splitlines()[1] == "  goes on after epoch 3, its last checkpoint"
+    assert json.loads(nasengine("status", tmp_path, "--json").stdout)["prepared"]["prepare"]["checkpoint"] == 3
+    (checkpoints / "checkpoint_000005.safetensors").touch()
+    assert len(says().splitlines()) == 1

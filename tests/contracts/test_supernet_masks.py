@@ -11,6 +11,7 @@ from nasengine.networks import NETWORK_TYPES
 from nasengine.space import SearchSpace, load_space, shipped
 from nasengine.supernet import Supernet
 from nasengine.supernet.comparison import compare
+from nasengine.supernet.proved import cache_folder
 from tests.contracts.examples import parse
 from tests.supernet.networks import COMPOSED, OWN, TRICKS, space_of, trick
 
@@ -189,15 +190,18 @@ def test_chance_does_not_stand_in_the_way_of_a_proof():
 
 def test_what_was_proved_is_not_proved_again(monkeypatch):
     space = space_with(NODES["conv"])
-    supernet = Supernet(space)
+    said: list[str] = []
+    supernet = Supernet(space, on_note=said.append)
     architectures = some(space, 4)
     first = supernet.plans(architectures)
+    assert said == [f"proving masks of {space.name} (once; kept in {cache_folder() / 'masks'})"], "before it is done"
 
     def refuse(*_):
         raise AssertionError("proved before")
 
     monkeypatch.setattr("nasengine.supernet.several.prove", refuse)
-    assert Supernet(space).plans(architectures) == first
+    assert Supernet(space, on_note=said.append).plans(architectures) == first
+    assert len(said) == 1, "nothing takes long"
 
 
 def test_a_scale_that_follows_a_width_keeps_architectures_apart():

@@ -18,7 +18,7 @@ from nasengine.build import allow_modules
 from nasengine.cli.runs import preparations
 from nasengine.cli.standing import unfinished
 from nasengine.errors import InputError
-from nasengine.search.events import PhaseEnded, PhaseSkipped, PreparationProgress
+from nasengine.search.events import Note, PhaseEnded, PhaseSkipped, PreparationProgress
 from nasengine.space import space_from_mapping
 from nasengine.supernet.artifact import SupernetArtifact
 from tests.preparation.small import POOLING, pooling_space
@@ -75,7 +75,7 @@ def test_a_run_stopped_while_it_prepares_goes_on_as_if_nothing_had_happened(tmp_
         run(tmp_path / "pieces", on_event=stop)
     assert unfinished(tmp_path / "pieces") == ["prepare", "retrain"]
     standing = preparations(tmp_path / "pieces")["prepare"]
-    assert (standing["done"], standing["epochs"]) == (False, 2)
+    assert (standing["done"], standing["epochs"], standing["checkpoint"]) == (False, 2, 0)
     events = []
     nas.resume(tmp_path / "pieces", on_event=events.append)
     assert events[0].resumed
@@ -138,16 +138,29 @@ def test_a_mixture_is_refused_for_a_space_that_cannot_be_listed(tmp_path):
         run(tmp_path / "run", "retrain.architecture={network.downsample_at: [2], network.stem_width: 4}", space=space)
 
 
+SMALL = STRATEGY.replace("known.middle", "known.narrow").replace(
+    "      network: {norm: {affine: false, statistics: batch}}\n", ""
+)
+
+
 def test_any_space_can_be_prepared_by_single_paths(tmp_path):
-    text = STRATEGY.replace("known.middle", "known.narrow").replace(
-        "      network: {norm: {affine: false, statistics: batch}}\n", ""
-    )
-    run(tmp_path / "run", "prepare.sampler=single_path", "prepare.budget={steps: 3}", space=small_space(), text=text)
+    run(tmp_path / "run", "prepare.sampler=single_path", "prepare.budget={steps: 3}", space=small_space(), text=SMALL)
     artifact = SupernetArtifact.read(tmp_path / "run" / "prepare")
     assert artifact.table is None
     assert artifact.about["images"] == 192
     with pytest.raises(InputError, match=r"of the space small .* not of three_pools"):
         artifact.check(pooling_space())
+
+
+def test_a_run_says_that_it_proves_masks_before_it_is_silent_for_long(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASENGINE_CACHE", str(tmp_path / "cache"))
+    several = ("prepare.sampler={type: multi_architecture, architectures: 2}", "prepare.several=masks")
+    events = []
+    run(
+        tmp_path / "run", *several, "prepare.budget={steps: 2}", space=small_space(), text=SMALL, on_event=events.append
+    )
+    said = Note(f"proving masks of small (once; kept in {tmp_path / 'cache' / 'masks'})")
+    assert events.index(said) < events.index(next(event for event in events if isinstance(event, PreparationProgress)))
 
 
 def test_only_what_keeps_the_constraints_is_trained(tmp_path):
