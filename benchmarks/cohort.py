@@ -97,7 +97,7 @@ def together(
 ) -> dict[str, Any]:
     """A cohort."""
     architectures = list(itertools.islice(itertools.cycle(space.enumerate()), members))
-    steps = max(5, round(GUESS / (members * batch)))
+    steps = max(20, round(GUESS / (members * batch)))  # for fewer nothing is captured
     epochs = 1 + max(3, round(s * GUESS / (members * batch * steps)))
     took: list[float] = []
     cohort = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -65,7 +66,9 @@ def steps(text: str, counter, monkeypatch, device: str = "cpu", memory=torch.con
     """Train some steps compiled; the largest difference from the same steps without."""
     compile_with = torch.compile
     monkeypatch.setattr(masks.torch, "compile", lambda run, **options: compile_with(run, backend=counter, **options))
-    torch._dynamo.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the compiler says when it is imported
+        torch._dynamo.reset()
     supernet = Supernet(parse(text), models=2, device=device)
     groups = together(supernet, 4)
     images = torch.randn(12, 3, 16, 16, generator=torch.Generator().manual_seed(0)).to(device, memory_format=memory)

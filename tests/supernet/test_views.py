@@ -18,6 +18,7 @@ from nasengine.supernet.cuts import Bundle, Cut, Part, dense_strides
 from nasengine.supernet.private import Builder
 from tests.supernet import networks
 from tests.supernet.networks import COMPOSED, OWN, SPACE, space_of, trick
+from tests.watching import nothing_may_wait
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -433,9 +434,6 @@ def test_a_new_view_does_not_wait_for_the_device():
     rng = np.random.default_rng(0)
     supernet(images, space.sample(rng))
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with nothing_may_wait():
         for _ in range(5):
             supernet(images, space.sample(rng)).sum().backward()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")

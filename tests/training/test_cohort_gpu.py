@@ -31,6 +31,7 @@ from nasengine.training.batches import epoch_batches
 from nasengine.training.cohort_lanes import Lane
 from nasengine.training.cohort_step import CohortStep, reads_rate_from_device
 from tests.training.networks import TASK, same, synthetic_part, weights
+from tests.watching import nothing_may_wait
 
 pytestmark = pytest.mark.gpu
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, so before anything uses cuBLAS
@@ -160,11 +161,8 @@ def test_nothing_waits_for_the_device_inside_an_epoch(part, monkeypatch, order):
 
     def step(self, index):
         watched = index > 4  # the first batch of an epoch brings its order to the device
-        torch.cuda.set_sync_debug_mode("error" if watched else "default")
-        try:
+        with nothing_may_wait(watched):
             honest(self, index)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
         steps.extend([index] * watched)
 
     monkeypatch.setattr(Lane, "step", step)
@@ -180,11 +178,8 @@ def test_augmenting_an_epoch_in_pieces_waits_for_nothing_after_its_first_batch(p
         settings = training_settings({**BASE, "augmentation": name})
         batches = epoch_batches(part, settings.augmentation, batch=32, images=512, seed=0, epoch=0)
         next(batches)
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with nothing_may_wait():
             assert len(list(batches)) == 15
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
 
 
 def test_every_optimizer_of_the_table_goes_into_the_graph():
