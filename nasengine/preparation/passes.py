@@ -20,7 +20,6 @@ from nasengine.space import SearchSpace
 from nasengine.supernet.supernet import Supernet
 from nasengine.tasks import Task
 from nasengine.training.at_once import layers_at_once
-from nasengine.training.batches import Normalize
 from nasengine.training.device import autocast
 
 # Layers that only regularise: a pass that is not regularised has them off, and all others in training mode.
@@ -42,32 +41,28 @@ class Passes:
     Args:
         supernet: the weights.
         task: loss and metrics; the first metric is what is observed.
-        normalize: uint8 images to floats.
         dtype: of matrix products and convolutions; scores and losses are float32.
         masked: train the architectures of a pass together, by masks, where that can be done; else one after another.
     """
 
-    def __init__(
-        self, supernet: Supernet, task: Task, *, normalize: Normalize, dtype: torch.dtype, masked: bool = False
-    ) -> None:
-        self.supernet, self.task, self.normalize, self.dtype = supernet, task, normalize, dtype
-        self.masked = masked
-        self.device = normalize.scale.device
+    def __init__(self, supernet: Supernet, task: Task, *, dtype: torch.dtype, masked: bool = False) -> None:
+        self.supernet, self.task, self.dtype, self.masked = supernet, task, dtype, masked
+        self.device = supernet.device
         self.metric = next(iter(task.metrics))
         self.loss_sum = torch.zeros((), device=self.device)
+        self._one = torch.ones((), device=self.device)
         self._resolutions = _Resolutions(supernet.space)
 
-    def gradients(self, passes: Sequence[Pass], images: Tensor, labels: Tensor, *, cache: bool = True) -> None:
+    def gradients(self, passes: Sequence[Pass], pixels: Tensor, labels: Tensor, *, cache: bool = True) -> None:
         """Forward and backward of every pass; leaves gradients, adds the mean loss on the labels to `loss_sum`.
 
         Args:
             passes: of one step; gradients accumulate over them.
-            images, labels: (B, C, H, W) uint8, (B,).
+            pixels, labels: (B, C, H, W) normalised images, (B,).
             cache: whether autocast may keep cast weights; off while a CUDA graph is captured. Then what is small is
                 done at once for all layers.
         """
         self.supernet.train()
-        pixels = self.normalize(images)
         teacher: Tensor | None = None
         losses: list[Tensor] = []
         for each in passes:
@@ -87,7 +82,7 @@ class Passes:
                 losses.append(loss.detach())
             if teacher is None and len(passes) > 1:
                 teacher = scores.detach().softmax(1)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward(self._one.to(loss.dtype))  # type: ignore[no-untyped-call]
         self.loss_sum += losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def masks(self, each: Pass, images: int) -> bool:
@@ -98,16 +93,33 @@ class Passes:
 
     @torch.no_grad()
     def measure(
-        self, architectures: tuple[Architecture, ...], model: int, images: Tensor, labels: Tensor, *, cache: bool = True
-    ) -> Tensor:
-        """(K,) sums of the task's first metric over the images of each architecture, evaluated as a trained network."""
+        self,
+        architectures: tuple[Architecture, ...],
+        model: int,
+        pixels: Tensor,
+        labels: Tensor,
+        *,
+        sums: Tensor,
+        cache: bool = True,
+    ) -> None:
+        """Write the sums of the task's first metric over the images of each architecture, evaluated as if trained.
+
+        Args:
+            architectures, model: as in a pass.
+            pixels, labels: (B, C, H, W) normalised images, (B,).
+            sums: (K,) float64, where they are written to.
+            cache: see `gradients`.
+        """
         self.supernet.eval()
         with autocast(self.dtype, self.device, cache=cache):
-            pixels = self.normalize(images)
             scores = self._scores(pixels, architectures, model, regularized=True, captured=not cache)
-        values = self.task.measure(scores.float(), labels)[self.metric].double()  # (B,)
+        values = self.task.measure(scores.float(), labels)[self.metric]  # (B,)
         count = len(architectures)
-        return torch.stack([values[first::count].sum() for first in range(count)])
+        if len(values) % count == 0:
+            torch.sum(values.reshape(-1, count), 0, dtype=torch.float64, out=sums)
+            return
+        for first in range(count):
+            sums[first] = values[first::count].sum(dtype=torch.float64)
 
     def _scores(
         self,

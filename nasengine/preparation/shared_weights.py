@@ -2,8 +2,9 @@
 
 A step: the sampler draws passes, their gradients accumulate, each set of weights concerned takes one optimiser step;
 if the sampler observes, each pass is then measured on a batch of held-out images. On a GPU a step that comes again is
-one launch of a CUDA graph (`graphs.py`), its update included, and the processor waits for the device only to learn
-what was observed, at the beginning of the next step: until then other trainings may have launched theirs.
+one launch of a CUDA graph (`graphs.py`), update and measurement included, and the processor waits for the device only
+to learn what was observed, at the beginning of the next step: until then other trainings may have launched theirs, and
+all that the next step needs whatever was observed is there (`staging.py`).
 
 Deterministic: all draws are keyed by seed, epoch and step; on a CPU a training that was interrupted and resumed
 agrees bit for bit with one that was not.
@@ -14,8 +15,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,10 +30,11 @@ from nasengine.preparation.copying import begin_as
 from nasengine.preparation.graphs import StepGraphs
 from nasengine.preparation.passes import Passes
 from nasengine.preparation.preparation import PreparationEpoch
+from nasengine.preparation.staging import Staging
 from nasengine.records import Architecture
 from nasengine.supernet.supernet import Supernet
 from nasengine.tasks import Task
-from nasengine.training.batches import Normalize, epoch_batches, keyed_seed
+from nasengine.training.batches import epoch_batches, keyed_seed
 from nasengine.training.device import autocast_dtype, new_stream, own_random_state
 from nasengine.training.optimizers import with_all_state
 from nasengine.training.own_draws import OwnDraws
@@ -41,6 +43,23 @@ from nasengine.training.weight_average import TensorAverage
 
 DRAWS, LAYERS = 4, 5  # in the keys of generators, beside those of the order (0) and the augmentation (1)
 MOST_OBSERVED = 4096  # values that a step may observe
+
+
+class _Staged(NamedTuple):
+    """What is made for a step before the last one is known to be done.
+
+    Args:
+        moment: of the step.
+        learnt, shown: pixels and labels of the batch that it learns from, and of that on which it is then measured.
+        draws: what the sampler draws from.
+        layers: seed of what layers draw from.
+    """
+
+    moment: Moment
+    learnt: tuple[Tensor, Tensor]
+    shown: tuple[Tensor, Tensor] | None
+    draws: np.random.Generator
+    layers: int
 
 
 class SharedWeightsTraining:
@@ -88,8 +107,7 @@ class SharedWeightsTraining:
             raise InputError(Problem(f"there are no {part} images", expected="expected data.validation such as 0.5"))
         self.device = training.images.device
         dtype = autocast_dtype(settings.precision, self.device)
-        normalize = Normalize(training.mean, training.std).to(self.device)
-        self.passes = Passes(supernet, task, normalize=normalize, dtype=dtype, masked=masked)
+        self.passes = Passes(supernet, task, dtype=dtype, masked=masked)
         self.graphs: StepGraphs | None = None
         self.rate: float | Tensor = 0.0
         if self.device.type == "cuda":
@@ -97,7 +115,16 @@ class SharedWeightsTraining:
             self.rate = torch.zeros((), device=self.device)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._draws = OwnDraws(self.device)
-        self._make_buffers()
+        self.staging = Staging(
+            training,
+            validation,
+            batch=self.batch,
+            validation_batch=self.validation_batch,
+            in_place=self.graphs is not None,
+        )
+        self._observed = torch.zeros(MOST_OBSERVED, dtype=torch.float64, device=self.device)
+        if self.graphs is not None:
+            self._on_host = torch.zeros(MOST_OBSERVED, dtype=torch.float64, pin_memory=True)
         self.optimizers = [self._optimizer(model) for model in range(supernet.models)]
         self.averages: list[TensorAverage] = []
         if settings.ema is not None:
@@ -106,8 +133,7 @@ class SharedWeightsTraining:
         self.done, self.history = 0, list[dict[str, Any]]()
         self._pending: tuple[Moment, tuple[Pass, ...]] | None = None
         self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
-        self._staged: tuple[Tensor, Tensor] | None = None  # the batch that the next step learns from
-        self._shown: tuple[Tensor, Tensor] | None = None  # the one that it is then measured on
+        self._staged: _Staged | None = None
         self._finished = False
         if checkpoints is not None:
             epoch, self.history = checkpoints.load(
@@ -146,13 +172,21 @@ class SharedWeightsTraining:
 
     def measure(self, architecture: Architecture, model: int = 0) -> float:
         """The task's first metric on the held-out images, in whole batches of the size of the training's."""
-        batches = len(self.validation) // self.validation_batch
+        key = architecture, model
         with self._on_stream():
             total = torch.zeros((), dtype=torch.float64, device=self.device)
-            for index in range(batches):
-                self._measure_pass((architecture,), model, *self._show(index), offset=0)
+            for index in range(self.staging.batches):
+                shown = self.staging.show(index)
+
+                def work(cache: bool, shown: tuple[Tensor, Tensor] = shown) -> list[nn.Module]:
+                    return self._measure([Pass((architecture,), model)], shown, cache=cache)
+
+                if self.graphs is None:
+                    work(True)
+                else:
+                    self.graphs.run(key, work, lambda: work(True))
                 total += self._observed[0]
-            return float(total) / (batches * self.validation_batch)
+            return float(total) / (self.staging.batches * self.validation_batch)
 
     def save(self) -> None:
         """Leave a checkpoint, if there is a place for it; right after an epoch only, as from `on_epoch`."""
@@ -170,94 +204,70 @@ class SharedWeightsTraining:
         """Send what the next step needs whatever was observed: on a GPU, while the last step is still at work."""
         assert self._batches is not None, "an epoch was begun"
         self._set_rate()
-        images, labels = next(self._batches)
-        if self.graphs is not None and images.shape == self._images.shape:
-            self._images.copy_(images)
-            self._labels.copy_(labels)
-            images, labels = self._images, self._labels
-        self._staged = images, labels
-        if self.sampler.observes:
-            self._shown = self._show(self.done % (len(self.validation) // self.validation_batch))
-
-    def _show(self, index: int) -> tuple[Tensor, Tensor]:
-        """A held-out batch; on a GPU in buffers that graphs read."""
-        begin = index * self.validation_batch
-        images = self.validation.images[begin : begin + self.validation_batch]
-        labels = self.validation.labels[begin : begin + self.validation_batch]
-        if self.graphs is None:
-            return images, labels
-        self._validation_images.copy_(images)
-        self._validation_labels.copy_(labels)
-        return self._validation_images, self._validation_labels
+        learnt = self.staging.learn(*next(self._batches))
+        shown = self.staging.show(self.done % self.staging.batches) if self.sampler.observes else None
+        draws = np.random.default_rng([self.seed, self.done, DRAWS])
+        self._staged = _Staged(self._moment(), learnt, shown, draws, keyed_seed(self.seed, self.done, LAYERS))
 
     def _launch(self) -> None:
         assert self._staged is not None, "staged before"
-        images, labels = self._staged
-        moment = self._moment()
-        passes = self.sampler.draw(moment, np.random.default_rng([self.seed, self.done, DRAWS]))
-        self._seed_layers()
+        staged = self._staged
+        pixels, labels = staged.learnt
+        passes = self.sampler.draw(staged.moment, staged.draws)
+        self._seed_layers(staged.layers)
         models = sorted({each.model for each in passes})
+
+        def work(cache: bool) -> list[nn.Module]:
+            networks = self._train(passes, models, pixels, labels, cache=cache)
+            if staged.shown is not None:
+                self._measure(passes, staged.shown, cache=cache)
+            return networks
+
+        def forward() -> None:
+            self._measure(passes, (pixels.clone(), labels), cache=True)  # a clone, as a network may write to it
+
         # What masks a pass has is made for it by the processor, so it cannot be replayed.
-        masked = any(self.passes.masks(each, len(images)) for each in passes)
-        if self.graphs is not None and images is self._images and not masked:
-            self.graphs.run(
-                passes,
-                lambda cache: self._train(passes, models, images, labels, cache=cache),
-                lambda: [self.passes.measure(each.architectures, each.model, images, labels) for each in passes],
-            )
+        masked = any(self.passes.masks(each, len(pixels)) for each in passes)
+        if self.graphs is not None and self.staging.stays(pixels) and not masked:
+            self.graphs.run(passes, work, forward)
         else:
-            self._train(passes, models, images, labels, cache=True)
+            work(True)
+        if self.sampler.observes:
+            self._pending = (staged.moment, passes)
+            if self.graphs is not None:
+                count = sum(len(each.architectures) for each in passes)
+                self._on_host[:count].copy_(self._observed[:count], non_blocking=True)
+                self._event.record()
         for model in models if self.averages else ():
             self.averages[model].follow()
-        if self.sampler.observes:
-            self._observe(passes)
-            self._pending = (moment, passes)
         self.done += 1
         self._images_of_epoch += len(labels)
 
     def _train(
-        self, passes: tuple[Pass, ...], models: Sequence[int], images: Tensor, labels: Tensor, *, cache: bool
+        self, passes: tuple[Pass, ...], models: Sequence[int], pixels: Tensor, labels: Tensor, *, cache: bool
     ) -> list[nn.Module]:
         """Forward, backward and update; returns the networks that a graph of it needs."""
         for model in models:
             self.optimizers[model].zero_grad(set_to_none=True)
-        self.passes.gradients(passes, images, labels, cache=cache)
+        self.passes.gradients(passes, pixels, labels, cache=cache)
         for model in models:
             if self.settings.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.supernet.parameters(model), self.settings.clip_norm)
             self.optimizers[model].step()
             self.optimizers[model].zero_grad(set_to_none=True)  # gradients of a graph must not outlive it
-        return [] if cache else self._networks((each.architectures, each.model) for each in passes)
+        return self._networks(passes)
 
-    def _networks(self, used: Iterable[tuple[tuple[Architecture, ...], int]]) -> list[nn.Module]:
-        return [self.supernet.view(one, model=model) for architectures, model in used for one in architectures]
-
-    def _observe(self, passes: Sequence[Pass]) -> None:
-        """Launch the measurement of a step's passes on a held-out batch, and its way to the processor."""
-        assert self._shown is not None, "staged before"
+    def _measure(self, passes: Sequence[Pass], shown: tuple[Tensor, Tensor], *, cache: bool) -> list[nn.Module]:
+        """Write down what passes come to on a batch, one value for each architecture, and return its networks."""
         offset = 0
         for each in passes:
-            self._measure_pass(each.architectures, each.model, *self._shown, offset=offset)
+            sums = self._observed[offset : offset + len(each.architectures)]
+            self.passes.measure(each.architectures, each.model, *shown, sums=sums, cache=cache)
             offset += len(each.architectures)
-        if self.graphs is not None:
-            self._on_host[:offset].copy_(self._observed[:offset], non_blocking=True)
-            self._event.record()
+        return self._networks(passes)
 
-    def _measure_pass(
-        self, architectures: tuple[Architecture, ...], model: int, images: Tensor, labels: Tensor, *, offset: int
-    ) -> None:
-        """Write what a pass comes to on a held-out batch that is shown to its place among the observed values."""
-        place = self._observed[offset : offset + len(architectures)]
-
-        def work(cache: bool) -> list[nn.Module]:
-            place.copy_(self.passes.measure(architectures, model, images, labels, cache=cache))
-            return [] if cache else self._networks([(architectures, model)])
-
-        if self.graphs is None:
-            work(True)
-            return
-        key = architectures, model, offset
-        self.graphs.run(key, work, lambda: self.passes.measure(architectures, model, images, labels))
+    def _networks(self, passes: Sequence[Pass]) -> list[nn.Module]:
+        return [self.supernet.view(one, model=each.model) for each in passes for one in each.architectures]
 
     def _collect(self) -> None:
         """Tell the sampler what the last step came to; the one place where the device is waited for in an epoch."""
@@ -355,23 +365,8 @@ class SharedWeightsTraining:
             self.graphs.enabled = False  # state made inside of a graph would be made anew at every replay
         return optimizer
 
-    def _make_buffers(self) -> None:
-        """What graphs read from and write to; it stays in place."""
-        self._observed = torch.zeros(MOST_OBSERVED, dtype=torch.float64, device=self.device)
-        if self.graphs is None:
-            return
-        self._on_host = torch.zeros(MOST_OBSERVED, dtype=torch.float64, pin_memory=True)
-
-        def like(part: Part, batch: int) -> tuple[Tensor, Tensor]:
-            images = part.images[:batch].contiguous(memory_format=torch.channels_last)
-            return images.clone(), part.labels[:batch].clone()
-
-        self._images, self._labels = like(self.training, self.batch)
-        self._validation_images, self._validation_labels = like(self.validation, self.validation_batch)
-
-    def _seed_layers(self) -> None:
+    def _seed_layers(self, seed: int) -> None:
         """Key the generators that dropout draws from by the step: trainings that take turns draw as if alone."""
-        seed = keyed_seed(self.seed, self.done, LAYERS)
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)

@@ -8,7 +8,7 @@ Source:  label smoothing: Szegedy et al., "Rethinking the Inception Architecture
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from nasengine.errors import InputError, Problem
 from nasengine.objectives import Direction
+from nasengine.tasks.on_demand import OnDemand
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,14 @@ class ImageClassification:
     def measure(self, outputs: Tensor, targets: Tensor) -> Mapping[str, Tensor]:
         """(N, K) outputs and (N,) labels -> the metrics of each image, (N,) each."""
         outputs = outputs.float()
-        measured = {
-            "accuracy": (outputs.argmax(1) == targets).float(),
-            "loss": F.cross_entropy(outputs, targets, reduction="none"),
-        }
-        if self.classes > 5:
+
+        def top5() -> Tensor:
             best = outputs.topk(5, dim=1).indices  # (N, 5)
-            measured["top5_accuracy"] = (best == targets[:, None]).any(1).float()
-        return measured
+            return (best == targets[:, None]).any(1).float()
+
+        made: dict[str, Callable[[], Tensor]] = {
+            "accuracy": lambda: (outputs.argmax(1) == targets).float(),
+            "loss": lambda: F.cross_entropy(outputs, targets, reduction="none"),
+            "top5_accuracy": top5,
+        }
+        return OnDemand({name: made[name] for name in self.metrics})

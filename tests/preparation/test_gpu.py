@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
 import torch
 from torch import nn
@@ -17,6 +15,7 @@ from nasengine.space import space_from_mapping
 from nasengine.training.device import deterministic_kernels
 from tests.preparation.small import begun, weights, width_space
 from tests.preparation.test_shared_weights import MIXTURE, Fixed
+from tests.watching import nothing_may_wait
 
 pytestmark = pytest.mark.gpu
 EXACT = {"precision": "float32"}
@@ -63,7 +62,7 @@ def test_models_that_begin_as_copies_are_replayed_from_where_they_lie(tmp_path, 
     more = {"sampler": sampler, "budget": {"epochs": 16}}
     eager = trained(tmp_path / "eager", settings={**settings, "cuda_graph": False}, **more)
     replayed = trained(tmp_path / "replayed", settings=settings, **more)
-    assert replayed.graphs.captured > 6, "of both models"
+    assert replayed.graphs.captured > 3, "of both models"
     close(weights(eager), weights(replayed))
 
 
@@ -106,15 +105,14 @@ def test_what_is_observed_is_replayed_too_and_right(tmp_path):
         with torch.cuda.stream(training.graphs.stream), torch.no_grad():
             begin = (training.done - 1) % 4 * 64
             training.supernet.eval()
-            images = training.passes.normalize(part.images[begin : begin + 64])
+            images = training.staging.normalize(part.images[begin : begin + 64])
             labels = part.labels[begin : begin + 64]
             expected = [
                 [float((training.supernet(images, each).argmax(1) == labels).double().mean())] for each in (one, other)
             ]
         training._collect()
         assert training.sampler.observed[-1][1] == [pytest.approx(row, abs=1.5 / 64) for row in expected]
-    assert training.graphs.captured == 3
-    assert training.graphs.replayed > 20
+    assert (training.graphs.eager, training.graphs.captured, training.graphs.replayed) == (1, 1, 9), "one for a step"
 
 
 def test_trainings_in_turn_agree_with_each_alone(tmp_path):
@@ -149,14 +147,9 @@ def test_within_an_epoch_nothing_waits_for_the_device(tmp_path):
     training = begun(tmp_path, settings=EXACT, device="cuda", budget={"epochs": 2, "steps_per_epoch": 40})
     for _ in range(20):
         training.step()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            for _ in range(15):
-                training.step()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    with nothing_may_wait():
+        for _ in range(15):
+            training.step()
 
 
 class Deciding(nn.Module):

@@ -99,10 +99,11 @@ def test_passes_as_they_are_captured_leave_what_eager_ones_leave(tmp_path, make)
         training = begun(tmp_path, space=make(), settings={"precision": "bfloat16"}, network={})
         largest, smallest = training.supernet.largest, training.supernet.smallest
         passes = Pass((largest,), regularized=False), Pass((smallest,), target="teacher", regularized=False)
-        images, labels = training.training.images[:64], training.training.labels[:64]
-        training.passes.gradients(passes, images, labels, cache=not captured)
+        pixels, labels = training.staging.show(0)
+        training.passes.gradients(passes, pixels, labels, cache=not captured)
         gradients = {key: parameter.grad for key, parameter in training.supernet.named_parameters()}
-        measured = training.passes.measure((smallest,), 0, images, labels, cache=not captured)
+        measured = torch.zeros(1, dtype=torch.float64)
+        training.passes.measure((smallest,), 0, pixels, labels, sums=measured, cache=not captured)
         found.append({**weights(training), **gradients, "measured": measured})
     assert same(*found)
 
