@@ -17,17 +17,15 @@ out, state.tar.NN with the checkpoints of the others (seven files of 15 MiB at m
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from mixture_files import Job, pack, unpack, write_records
 from mixture_jobs import work_on
 from mixture_table import show
+from workers import on_every_gpu
 
 SPACES = {  # the authors' settings: methods differ between the two networks
     "pooling_resnet20": {
@@ -72,9 +70,12 @@ def main() -> int:
         if arguments.gpus <= 1:
             work_on(left, arguments, work, deadline, write)
         else:
-            shares = divide(left, arguments.gpus)
-            workers = [start_worker(index, share, arguments, work, deadline) for index, share in enumerate(shares)]
-            watch(workers, work, write)
+            limit = str(max(1.0, deadline - time.perf_counter()))
+            own = [
+                ["--work", str(work), "--limit", limit, "--jobs", *(f"{job.models}/{job.seed}" for job in share)]
+                for share in divide(left, arguments.gpus)
+            ]
+            on_every_gpu(own, work, "m*-seed*.json", write)
         pack(left, work, arguments.out)
         records = write_records(jobs, arguments.data, work, arguments.out)
         done = sum(job.is_done(work) for job in jobs)
@@ -135,34 +136,6 @@ def divide(jobs: list[Job], parts: int) -> list[list[Job]]:
     for job in jobs:
         min(shares, key=lambda share: sum(each.models for each in share)).append(job)
     return shares
-
-
-def start_worker(
-    index: int, share: list[Job], arguments: argparse.Namespace, work: Path, deadline: float
-) -> subprocess.Popen[bytes]:
-    """The same program on one GPU with a share of the searches."""
-    given = list(sys.argv[1:])
-    limit = str(max(1.0, deadline - time.perf_counter()))
-    own = ["--work", str(work), "--limit", limit, "--jobs", *(f"{job.models}/{job.seed}" for job in share)]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": str(index), "OMP_NUM_THREADS": "2"}
-    return subprocess.Popen([sys.executable, __file__, *given, *own], env=environment)
-
-
-def watch(workers: list[subprocess.Popen[bytes]], work: Path, write: Callable[[], object]) -> None:
-    """Write the records of workers as they come, until all have ended."""
-    seen: dict[Path, float] = {}
-    while True:
-        ended = all(worker.poll() is not None for worker in workers)
-        now = {path: path.stat().st_mtime for path in work.glob("m*-seed*.json")}
-        if now != seen:
-            seen = now
-            write()
-        if ended:
-            break
-        time.sleep(0.5)
-    failed = [worker.returncode for worker in workers]
-    if any(failed):
-        print(f"workers ended with {failed}", flush=True)
 
 
 if __name__ == "__main__":

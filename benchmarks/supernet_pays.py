@@ -1,332 +1,189 @@
-"""At which size of space and budget does a supernet pay? Shared weights against stand-alone trainings at equal seconds.
+"""At which size of space and budget does a supernet pay? Shared weights against stand-alone trainings, in seconds.
 
-For every length of the supernet's training: shared weights are trained, architectures are scored with them, and the
-seconds of both phases are taken. Then random search trains candidates alone, E epochs each, for the same number of
-seconds on the same device. What counts is what the winners are worth when they are trained properly: for
-`pooling_resnet20` the published accuracy of all 36, for other spaces their test accuracy after a longer training on
-all training images. Beside it stands what a candidate costs either way, and the number of candidates from which on
-shared weights cost less.
+`pooling_resnet20` (36 networks): all of them trained alone side by side, 2 to 20 epochs each, beside one set of shared
+weights that scores them, without and with a few epochs of tuning; all on the same images and the same device. What
+counts is how they rank, and what their winners are worth by the published accuracies (`supernet_pays_pooling.py`).
 
-Every outcome is written as it comes and read again by the next call, so a benchmark that was cut off goes on:
+`mobile_cnn_cifar` (10^12 networks): evolution on shared weights beside random search that trains its candidates alone
+for as many seconds; both winners are then trained for longer (`supernet_pays_mobile.py`).
 
-    python benchmarks/supernet_pays.py --data-dir DIR --out DIR --limit 420
+The tables also say from how many candidates on shared weights cost less: `supernet_pays_table.py`. Every outcome is
+written as it comes, and nothing is begun that would end after the limit; the next call goes on:
+
+    python benchmarks/supernet_pays.py --data-dir DIR --gpus 2 --limit 540 --out DIR
+    python benchmarks/supernet_pays.py --data-dir DIR --gpus 2 --limit 540 --resume DIR --out DIR2
+    python benchmarks/supernet_pays.py --table benchmarks/results/supernet_pays.json
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import functools
 import json
-import math
-import statistics
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from machine import describe_machine
+from supernet_pays_mobile import Mobile
+from supernet_pays_pooling import Pooling
+from supernet_pays_table import tables
+from workers import on_every_gpu
 
-import nasengine as nas
-from nasengine.data import load_data
-from nasengine.search.events import Event, PhaseEnded
-from nasengine.search.language.strategy import strategy_from_mapping
+from nasengine.errors import NasEngineError
+from nasengine.runs.files import write_atomically
 
 NAME = "supernet_pays.json"
-PUBLISHED = Path(__file__).parents[1] / "search_spaces" / "tables" / "pooling36.csv"
-SGD = {"type": "sgd", "rate": 0.1, "momentum": 0.9}
-DECAYED = {**SGD, "weight_decay": 5.0e-4, "nesterov": True}
-BATCH_NORM = {"affine": False, "statistics": "batch"}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a space is searched either way.
-
-    Args:
-        space: its name.
-        prepare: of the supernet's phase, without its length.
-        search: of the phase that scores with shared weights.
-        lengths: of the supernet's training, in epochs.
-        alone: epochs that stand-alone candidates are trained.
-    """
-
-    space: str
-    prepare: Mapping[str, Any]
-    search: Mapping[str, Any]
-    lengths: tuple[int, ...]
-    alone: tuple[int, ...]
-
-
-SETTINGS = {
-    "pooling_resnet20": Setting(
-        "pooling_resnet20",
-        {
-            "sampler": {"type": "balanced_mixture", "models": 4},
-            "network": {"norm": BATCH_NORM},
-            "optimizer": SGD,
-            "schedule": {"type": "cosine", "last": 0.001},
-        },
-        {"algorithm": "exhaustive", "evaluator": {"type": "supernet", "statistics": "batch"}},
-        lengths=(40, 160),
-        alone=(1, 4, 16),
-    ),
-    "mobile_cnn_cifar": Setting(
-        "mobile_cnn_cifar",
-        {"sampler": {"type": "single_path"}, "optimizer": DECAYED, "schedule": "cosine"},
-        {
-            "algorithm": {"type": "regularized_evolution", "population": 50, "tournament": 10},
-            "evaluator": {"type": "supernet", "statistics": "recalibrate", "images": 2048},
-        },
-        lengths=(15,),
-        alone=(1, 4),
-    ),
+GUESSES = {  # seconds on an H200, by the first words of a key: what decides whether there is time for a row
+    "pooling_resnet20/shared": lambda epochs: 8 + 0.45 * epochs + 10 + 12,
+    "pooling_resnet20/alone": lambda epochs: 6 + 7 * epochs,
+    "mobile_cnn_cifar/shared": lambda epochs: 50 + 6 * epochs,
+    "mobile_cnn_cifar/alone": lambda epochs: 140,
+    "mobile_cnn_cifar/truth": lambda epochs: 20 + 4 * epochs,
 }
 
 
-class Book:
-    """Outcomes by key, in a file that is written after each one.
+def main() -> int:
+    arguments = read_arguments()
+    if arguments.table:
+        print("\n".join(tables(json.loads(arguments.table.read_text())["rows"])))
+        return 0
+    if arguments.out is None:
+        raise SystemExit("where should the results go? --out DIR")
+    if arguments.worker is not None:
+        work_on(arguments)
+        return 0
+    before = arguments.resume / NAME if arguments.resume else arguments.out / NAME
+    known: dict[str, dict[str, Any]] = json.loads(before.read_text())["rows"] if before.is_file() else {}
+    found: dict[str, dict[str, Any]] = {}
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        (work / "known.json").write_text(json.dumps(known))
 
-    Args:
-        out: the folder of the file.
-        earlier: a file of outcomes that are taken as they are, if it is there.
-    """
+        def collect() -> None:
+            found.update(known)
+            for part in work.glob("part-*.json"):
+                found.update(json.loads(part.read_text()))
+            kept = ("seeds", "shared", "tune", "alone", "batch", "mobile_epochs", "scored", "truth_epochs", "images")
+            report = {
+                "data": arguments.data,
+                "arguments": {key: getattr(arguments, key) for key in kept},
+                "machine": describe_machine(),
+                "rows": dict(sorted(found.items())),
+            }
+            write_atomically(arguments.out / NAME, json.dumps(report, indent=1) + "\n")
 
-    def __init__(self, out: Path, earlier: Path, arguments: Mapping[str, Any]) -> None:
-        self.path = out / NAME
-        source = self.path if self.path.exists() else earlier
-        known = json.loads(source.read_text()) if source.exists() else {}
-        self.rows: dict[str, dict[str, Any]] = known.get("rows", {})
-        self.truths: dict[str, dict[str, Any]] = known.get("truths", {})
-        self.arguments = dict(arguments)
-
-    def write(self) -> None:
-        report = {
-            "data": "CIFAR-10 (99.83 % bit-exact copy)",
-            "arguments": self.arguments,
-            "machine": describe_machine(),
-            "rows": self.rows,
-            "truths": self.truths,
-        }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(report, indent=1) + "\n")
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every run of the benchmark shares.
-
-    Args:
-        data, folder: the data set and where it lies.
-        device: where everything is measured.
-        batch: of stand-alone trainings.
-        lag: of random search: so many train side by side at most.
-        truth_epochs: of the longer training.
-        scored: architectures that are scored with shared weights in a space too large to score them all.
-        loading_s: that reading the data set takes, which every phase does anew: taken off each.
-    """
-
-    data: str
-    folder: Path | None
-    device: str
-    batch: int
-    lag: int
-    truth_epochs: int
-    scored: int
-    loading_s: float
-
-    def run(self, space: str, content: dict[str, Any], seed: int) -> tuple[nas.Run, dict[str, float]]:
-        """A whole run in a folder of its own, and the seconds of its phases."""
-        seconds: dict[str, float] = {}
-
-        def watch(event: Event) -> None:
-            if isinstance(event, PhaseEnded):
-                seconds[event.phase] = max(0.0, event.seconds - self.loading_s)
-
-        data = {"validation": 0.2, "batch": 128, "augmentation": "crop_flip", **content.pop("data", {})}
-        strategy = strategy_from_mapping(
-            {"name": "pays", "data": data, "objectives": {"accuracy": "maximize"}, **content}, "supernet_pays"
-        )
-        folder = Path(tempfile.mkdtemp(prefix="supernet_pays-")) / "run"
-        found = nas.search(
-            space, strategy, data=self.data, data_dir=self.folder, run=folder, seed=seed, device=self.device,
-            on_event=watch,
-        )  # fmt: skip
-        return found, seconds
+        own = ["--work", str(work), "--began", str(time.time())]
+        each = [[*own, "--worker", str(index)] for index in range(arguments.gpus)]
+        on_every_gpu(each, work, "part-*.json", collect)
+    print("\n".join(tables(found)), flush=True)
+    missing = [key for chain in chains(arguments) for key in chain if key not in found]
+    print(f"{len(missing)} of {len(missing) + len(found)} rows are missing: {', '.join(missing)}", flush=True)
+    return 3 if missing else 0
 
 
-def outcome(found: nas.Run, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """What a search came to: its winner, and what it cost."""
-    best = found.best
-    assert best.trial is not None
-    return {
-        "winner": best.architecture.to_json(),
-        "validation_accuracy": best.trial.measurements["accuracy"],
-        "trials": len(found.trials),
-        "failed": sum(trial.status == "failed" for trial in found.trials),
-        "seconds": {name: round(value, 2) for name, value in seconds.items()},
-    }
-
-
-def shared(bench: Bench, setting: Setting, epochs: int, seed: int) -> dict[str, Any]:
-    """Shared weights trained for some epochs, then architectures scored with them."""
-    prepare = {"trainer": "shared_weights", **setting.prepare, "budget": {"epochs": epochs}}
-    search = dict(setting.search)
-    if search["algorithm"] != "exhaustive":
-        search["budget"] = {"trials": bench.scored}
-    phases = [{"prepare": prepare}, {"search": search}]
-    return outcome(*bench.run(setting.space, {"phases": phases}, seed))
-
-
-def alone(
-    bench: Bench, setting: Setting, epochs: int, seconds: float, candidate_epoch_s: float | None, seed: int
-) -> dict[str, Any]:
-    """Random search with stand-alone trainings of some epochs, for about so many seconds.
-
-    Where it is known what an epoch of a candidate costs, as many are trained as fit; else until the seconds are over.
-    """
-    evaluator = {"type": "standalone", "optimizer": DECAYED, "schedule": "cosine", "budget": {"epochs": epochs}}
-    most = nas.load_space(setting.space).size()
-    budget = {"seconds": seconds + bench.loading_s, "trials": int(min(most, 100_000))}
-    if candidate_epoch_s is not None:
-        budget = {"trials": int(min(most, max(1, round(seconds / (epochs * candidate_epoch_s)))))}
-    search = {"algorithm": "random_search", "evaluator": evaluator, "budget": budget}
-    content = {"lag": bench.lag, "data": {"batch": bench.batch}, "phases": [{"search": search}]}
-    return outcome(*bench.run(setting.space, content, seed))
-
-
-def truth(bench: Bench, space: str, architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """What an architecture is worth: published, or measured by a longer training."""
-    if space == "pooling_resnet20" and bench.data == "cifar10":
-        with PUBLISHED.open(newline="") as file:
-            for row in csv.DictReader(file):
-                if json.loads(row["network.downsample_at"]) == architecture["network.downsample_at"]:
-                    return {"test_accuracy": float(row["accuracy"]) / 100, "source": "published"}
-    training = {"optimizer": DECAYED, "schedule": "cosine", "budget": {"epochs": bench.truth_epochs}}
-    retrain = {"architecture": dict(architecture), "data": {"validation": 0.0, "batch": bench.batch}, **training}
-    found, _ = bench.run(space, {"phases": [{"retrain": retrain}]}, seed=0)
-    (record,) = found.retrained
-    return {
-        "test_accuracy": record.measurements["test_accuracy"],
-        "macs": nas.costs(found.space, record.architecture).macs,
-        "seconds": round(record.seconds, 1),
-        "source": f"{bench.truth_epochs} epochs, 1 seed",
-    }
-
-
-def work(arguments: argparse.Namespace, bench: Bench, book: Book) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    """What is to be measured, in order: (key, how). Keys are SPACE/SUPERNET EPOCHS/METHOD/SEED."""
-    for index in range(max(len(arguments.lengths or SETTINGS[name].lengths) for name in arguments.spaces)):
-        for seed in range(arguments.seeds):
-            for name in arguments.spaces:
-                setting = SETTINGS[name]
-                lengths = arguments.lengths or setting.lengths
-                if index < len(lengths):
-                    yield from _rows(bench, book, setting, lengths[index], arguments.alone or setting.alone, seed)
-
-
-def _rows(
-    bench: Bench, book: Book, setting: Setting, length: int, alones: Sequence[int], seed: int
-) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    """One length of shared weights, and stand-alone trainings for as long; each row is in the book when it goes on."""
-    key = f"{setting.space}/{length}/shared/{seed}"
-    yield key, functools.partial(shared, bench, setting, length, seed)
-    spent = sum(book.rows[key]["seconds"].values())
-    known: float | None = None
-    for epochs in alones:
-        key = f"{setting.space}/{length}/alone {epochs}/{seed}"
-        yield key, functools.partial(alone, bench, setting, epochs, spent, known, seed)
-        row = book.rows[key]
-        known = row["seconds"]["search"] / max(1, row["trials"]) / epochs
-
-
-def truth_key(space: str, winner: Mapping[str, Any]) -> str:
-    return f"{space} {json.dumps(winner, sort_keys=True)}"
-
-
-def table(book: Book) -> list[str]:
-    """The rows that were measured, seeds together; then what a candidate costs, and from where on a supernet pays."""
-    groups: dict[tuple[str, int, int], list[dict[str, Any]]] = {}  # 0 epochs alone: shared weights
-    for key, row in book.rows.items():
-        space, length, method, _ = key.split("/")
-        groups.setdefault((space, int(length), int(method.removeprefix("alone ").replace("shared", "0"))), []).append(
-            row
-        )
-    lines = [
-        "| space | supernet epochs | method | seconds | candidates | true accuracy of the winners |",
-        "|---|---|---|---|---|---|",
-    ]
-    for (space, length, alone_epochs), rows in sorted(groups.items()):
-        spent = statistics.mean(sum(row["seconds"].values()) for row in rows)
-        trials = statistics.mean(row["trials"] for row in rows)
-        found = [book.truths.get(truth_key(space, row["winner"])) for row in rows]
-        values = [100 * truth["test_accuracy"] for truth in found if truth is not None]
-        deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-        shown = f"{statistics.mean(values):.2f}{deviation} % (n={len(values)})" if values else ""
-        method = f"alone, {alone_epochs} epochs each" if alone_epochs else "shared weights"
-        lines.append(f"| {space} | {length} | {method} | {spent:.1f} | {trials:.0f} | {shown} |")
-    lines += [
-        "",
-        "| space | supernet epochs | preparing, s | scoring one, s | alone, epochs | training one, s | pays from |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for (space, length, alone_epochs), rows in sorted(groups.items()):
-        base = groups.get((space, length, 0))
-        if not alone_epochs or not base:
-            continue
-        prepared = statistics.mean(row["seconds"]["prepare"] for row in base)
-        score = statistics.mean(row["seconds"]["search"] / row["trials"] for row in base)
-        each = statistics.mean(row["seconds"]["search"] / max(1, row["trials"]) for row in rows)
-        pays = f"{math.ceil(prepared / (each - score))} candidates" if each > score else "never"
-        lines.append(f"| {space} | {length} | {prepared:.1f} | {score:.3f} | {alone_epochs} | {each:.2f} | {pays} |")
-    return lines
-
-
-def main() -> None:
+def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--data-dir", type=Path, help="default: $NASENGINE_DATA/cifar10")
     parser.add_argument("--data", default="cifar10", help="another one, such as synthetic, tries the script only")
-    parser.add_argument("--spaces", nargs="*", default=list(SETTINGS), choices=list(SETTINGS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--lengths", type=int, nargs="*", help="epochs of shared weights; default: by space")
-    parser.add_argument("--alone", type=int, nargs="*", help="epochs of stand-alone candidates; default: by space")
+    spaces = ["pooling_resnet20", "mobile_cnn_cifar"]
+    parser.add_argument("--spaces", nargs="*", default=spaces, choices=spaces)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--shared", type=int, nargs="+", default=[20, 60], help="epochs of shared weights (pooling)")
+    parser.add_argument(
+        "--tune", type=float, nargs="*", default=[1, 2], help="epochs of tuning: of each of --shared one"
+    )
+    parser.add_argument("--alone", type=int, nargs="+", default=[2, 5, 10, 20], help="epochs of each alone (pooling)")
     parser.add_argument("--batch", type=int, default=256, help="of stand-alone trainings")
-    parser.add_argument("--lag", type=int, default=36, help="of the random search: how many train side by side at most")
-    parser.add_argument("--scored", type=int, default=300, help="architectures, where there are too many for all")
-    parser.add_argument("--truth-epochs", type=int, default=20)
+    parser.add_argument("--mobile-epochs", type=int, default=12, help="of the shared weights of mobile_cnn_cifar")
+    parser.add_argument("--mobile-alone", type=int, default=3, help="epochs of its candidates that are trained alone")
+    parser.add_argument("--mobile-seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--scored", type=int, default=150, help="its architectures that evolution scores")
+    parser.add_argument("--side-by-side", type=int, default=12, help="its candidates that are trained together")
+    parser.add_argument("--truth-epochs", type=int, default=20, help="of the winners of mobile_cnn_cifar")
+    parser.add_argument("--images", type=int, help="use at most so many training images (to try things out)")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--limit", type=float, default=420, help="seconds after which nothing more is begun")
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {NAME}")
-    parser.add_argument("--earlier", type=Path, default=Path(__file__).parent / "results" / NAME)
+    parser.add_argument("--gpus", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=540, help="seconds; nothing is begun that would end later")
+    parser.add_argument("--patience", type=float, default=1, help="factor of the expected seconds of each row")
+    parser.add_argument("--out", type=Path, help=f"folder of {NAME}")
+    parser.add_argument("--resume", type=Path, help="the --out of an earlier call; default: --out itself")
+    parser.add_argument("--table", type=Path, help="print the tables of a file, nothing else")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.data_dir is None and arguments.data == "cifar10" and "NASENGINE_DATA" in os.environ:
+        arguments.data_dir = Path(os.environ["NASENGINE_DATA"]) / "cifar10"
+    return arguments
 
-    began = time.perf_counter()
-    load_data(arguments.data, arguments.data_dir, shape=(3, 32, 32), classes=10)
-    bench = Bench(
-        data=arguments.data, folder=arguments.data_dir, device=arguments.device, batch=arguments.batch,
-        lag=arguments.lag, truth_epochs=arguments.truth_epochs, scored=arguments.scored,
-        loading_s=time.perf_counter() - began,
-    )  # fmt: skip
-    kept = ("spaces", "seeds", "lengths", "alone", "batch", "lag", "scored", "truth_epochs", "data", "device")
-    book = Book(arguments.out, arguments.earlier, {key: getattr(arguments, key) for key in kept})
-    for key, measure in work(arguments, bench, book):
-        if key not in book.rows:
-            if time.perf_counter() - began > arguments.limit:
-                print("time is up; call again to go on", flush=True)
-                break
-            book.rows[key] = measure()
-            book.write()
-            row = book.rows[key]
-            print(f"{key}: {row['trials']} trials, {row['seconds']}, {row['validation_accuracy']:.4f}", flush=True)
-        space, winner = key.split("/")[0], book.rows[key]["winner"]
-        if truth_key(space, winner) not in book.truths and time.perf_counter() - began < arguments.limit:
-            book.truths[truth_key(space, winner)] = truth(bench, space, winner)
-            book.write()
-    for line in table(book):
-        print(line, flush=True)
+
+def chains(arguments: argparse.Namespace) -> Iterator[list[str]]:
+    """Rows to measure, SPACE/METHOD/EPOCHS/SEED, the most telling first; those of a chain need the ones before them."""
+    if "mobile_cnn_cifar" in arguments.spaces:
+        for seed in arguments.mobile_seeds:
+            methods = {
+                "shared": arguments.mobile_epochs,
+                "alone": arguments.mobile_alone,
+                "truth": arguments.truth_epochs,
+            }
+            yield [f"mobile_cnn_cifar/{method}/{epochs}/{seed}" for method, epochs in methods.items()]
+    if "pooling_resnet20" in arguments.spaces:
+        *others, longest = sorted(arguments.alone)
+        for seed in arguments.seeds:
+            yield from ([f"pooling_resnet20/shared/{epochs}/{seed}"] for epochs in arguments.shared)
+            yield from ([f"pooling_resnet20/alone/{epochs}/{seed}"] for epochs in others)
+        yield from ([f"pooling_resnet20/alone/{longest}/{seed}"] for seed in arguments.seeds)
+
+
+def expected(key: str) -> float:
+    """Seconds that a row should take."""
+    space, method, epochs, _ = key.split("/")
+    return GUESSES[f"{space}/{method}"](int(epochs))
+
+
+def work_on(arguments: argparse.Namespace) -> None:
+    """The rows of one process, as long as there is time for another."""
+    rows: dict[str, dict[str, Any]] = json.loads((arguments.work / "known.json").read_text())
+    own: dict[str, dict[str, Any]] = {}
+    shares: list[list[str]] = [[] for _ in range(arguments.gpus)]
+    for chain in chains(arguments):
+        missing = [key for key in chain if key not in rows]
+        min(shares, key=lambda share: sum(map(expected, share))).extend(missing)
+    foretold = sum(map(expected, shares[arguments.worker])) * arguments.patience
+    print(f"GPU {arguments.worker}: {len(shares[arguments.worker])} rows, about {foretold:.0f} s", flush=True)
+    until, benches = arguments.began + arguments.limit, dict[str, Pooling | Mobile]()
+    for key in shares[arguments.worker]:
+        space, method, epochs, seed = key.split("/")
+        if time.time() + expected(key) * arguments.patience > until:
+            print(f"{key}: no time is left", flush=True)
+            continue
+        if space not in benches:
+            benches[space] = (Pooling if space == "pooling_resnet20" else Mobile)(arguments)
+        before = {other: row for other, row in rows.items() if other.startswith(f"{space}/")}
+        began = time.perf_counter()
+        try:
+            row = benches[space].measure(method, int(epochs), int(seed), before)
+        except NasEngineError as error:
+            print(f"{key} failed: {error}", flush=True)
+            continue
+        if row is None:
+            print(f"{key}: something before it is missing", flush=True)
+            continue
+        rows[key] = own[key] = row
+        write_atomically(arguments.work / f"part-{arguments.worker}.json", json.dumps(own) + "\n")
+        spent = time.perf_counter() - began
+        said = "; ".join(f"{way}: {_shown(found)}" for way, found in row["ways"].items())
+        print(f"{key}: {spent:.0f} s ({expected(key):.0f} expected), {row['seconds']}; {said}", flush=True)
+
+
+def _shown(found: dict[str, Any]) -> str:
+    """The figures of a way."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in found.items() if isinstance(value, (int, float)))
 
 
 if __name__ == "__main__":
