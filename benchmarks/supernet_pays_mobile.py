@@ -71,7 +71,7 @@ class Mobile:
             "budget": {"trials": self.arguments.scored},
         }
         content = {"data": {"batch": SHARED_BATCH}, "phases": [{"prepare": prepare}, {"search": search}]}
-        return self.row(f"shared, {epochs} epochs", *self.run(content, seed))
+        return self.run(f"shared, {epochs} epochs", content, seed)
 
     def alone(self, epochs: int, seed: int, seconds: float) -> dict[str, Any]:
         """Random search with stand-alone trainings, some side by side, for so many seconds."""
@@ -86,7 +86,7 @@ class Mobile:
         budget = {"seconds": seconds + self.loading_s, "trials": 10_000}
         search = {"algorithm": "random_search", "evaluator": evaluator, "budget": budget}
         content = {"lag": self.arguments.side_by_side, "phases": [{"search": search}]}
-        return self.row(f"alone, {epochs} epochs", *self.run(content, seed))
+        return self.run(f"alone, {epochs} epochs", content, seed)
 
     def truth(self, epochs: int, seed: int, winners: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Winners, and the space's default, trained alike on all images and tested."""
@@ -118,8 +118,8 @@ class Mobile:
             ways[way] = {"winner": options, "truth": accuracy, "macs": macs}
         return {"seconds": {"train": round(time.perf_counter() - began, 2)}, "ways": ways}
 
-    def run(self, content: dict[str, Any], seed: int) -> tuple[nas.Run, dict[str, float]]:
-        """A whole run in a folder of its own, and the seconds of its phases."""
+    def run(self, way: str, content: dict[str, Any], seed: int) -> dict[str, Any]:
+        """A whole run in a folder of its own, and the seconds of its phases, as a row."""
         seconds: dict[str, float] = {}
 
         def watch(event: Event) -> None:
@@ -149,8 +149,7 @@ class Mobile:
                 device=self.arguments.device,
                 on_event=watch,
             )
-            _ = found.best, found.trials  # read before the folder goes
-        return found, seconds
+            return self.row(way, found, seconds)
 
     @staticmethod
     def row(way: str, found: nas.Run, seconds: Mapping[str, float]) -> dict[str, Any]:
