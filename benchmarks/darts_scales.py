@@ -4,11 +4,12 @@ The published relaxed searches of this space find networks of 89.23 % to 90.03 %
 (arXiv 2306.11982, table 1). Each seed is a run of the strategy `darts`; with --retrain what it found and the default
 are then trained alike, three seeds each, and tested.
 
-    python benchmarks/darts_scales.py --data-dir DIR --out benchmarks/results            # 100 epochs, seeds 0, 1, 2
-    python benchmarks/darts_scales.py --epochs 800 --seeds 0 --limit 550 --work DIR --out DIR   # as long as published
-    python benchmarks/darts_scales.py --epochs 800 --seeds 0 --limit 550 --work DIR --out DIR   # goes on with it
+    python benchmarks/darts_scales.py --data-dir DIR --gpus 2 --limit 540 --out DIR      # 100 epochs, seeds 0, 1, 2
+    python benchmarks/darts_scales.py --epochs 800 --seeds 0 --limit 540 --out DIR       # as long as published
+    python benchmarks/darts_scales.py --epochs 800 --seeds 0 --limit 540 --resume DIR --out DIR2   # goes on with it
 
---out holds darts_scales.json, written anew after every phase; --limit ends a run, --work keeps it for the next call.
+--out holds darts_scales.json, written anew while epochs end, and darts_scales.tar with the runs, for the next call.
+A relaxed step costs about three ResNet-20 at full resolution, twice; 100 epochs should take 60 to 150 s on an H200.
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ import argparse
 import contextlib
 import json
 import statistics
+import tarfile
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from machine import describe_machine
+from workers import on_every_gpu
 
 import nasengine as nas
 from nasengine.algorithms.probabilities import Probabilities
+from nasengine.runs.files import write_atomically
 from nasengine.search.events import Event, PhaseEnded, PreparationProgress, TrainingEnded
 from nasengine.search.language.strategy import load_strategy, strategy_from_mapping
 
 SPACE, STRATEGY = "pooling_resnet20_scales", "darts"
+STATE = "darts_scales.tar"
 PUBLISHED = {"default": 0.9052, "darts_shared": 0.8923, "darts_separate_same_start": 0.8985, "darts_separate": 0.9003}
 
 
@@ -42,36 +47,63 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--limit", type=float, default=1e9, help="seconds, after which everything ends")
+    parser.add_argument("--gpus", type=int, default=1, help="processes, one for each GPU; seeds are divided")
     parser.add_argument("--work", type=Path, help="folder of the runs; default: a temporary one")
+    parser.add_argument("--resume", type=Path, help="the --out of an earlier call")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--set", action="append", default=[], help="a setting of the strategy")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    deadline = time.perf_counter() + arguments.limit
+    if arguments.worker is not None:
+        work_on(arguments.seeds[arguments.worker :: arguments.gpus], arguments)
+        return
+    arguments.out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         work = arguments.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        try:
-            for seed in arguments.seeds:
-                search(work / f"seed-{seed}", seed, arguments, work, deadline)
-        except KeyboardInterrupt:
-            print("the time is up", flush=True)
-        write(arguments, work)
+        if arguments.resume:
+            with tarfile.open(arguments.resume / STATE) as archive:
+                archive.extractall(work, filter="data")
+        own = ["--work", str(work), "--began", str(time.time())]
+        each = [[*own, "--worker", str(index)] for index in range(arguments.gpus)]
+        on_every_gpu(each, work, "seed-*/prepare/history.jsonl", lambda: write(arguments, work))
+        with tarfile.open(arguments.out / STATE, "w:gz") as archive:
+            for folder in sorted(work.glob("seed-*")):
+                archive.add(folder, arcname=folder.name)
+        for each_seed in write(arguments, work):
+            print(
+                f"seed {each_seed['seed']}: {each_seed['epochs']} epochs, {each_seed['seconds_an_epoch']:.2f} s each, "
+                f"{each_seed['steps_a_second']:.0f} steps/s, scales {each_seed['scales']}, "
+                f"{each_seed['macs'] / 1e6:.1f} M MACs, certainty {each_seed['certainty']:.2f}, "
+                f"test {each_seed['test_accuracy']}",
+                flush=True,
+            )
 
 
-def search(folder: Path, seed: int, arguments: argparse.Namespace, work: Path, deadline: float) -> None:
+def work_on(seeds: list[int], arguments: argparse.Namespace) -> None:
+    """The runs of one process."""
+    try:
+        for seed in seeds:
+            search(arguments.work / f"seed-{seed}", seed, arguments, arguments.began + arguments.limit)
+    except KeyboardInterrupt:
+        print("the time is up", flush=True)
+
+
+def search(folder: Path, seed: int, arguments: argparse.Namespace, deadline: float) -> None:
     """One run, or what is left of it."""
 
     def follow(event: Event) -> None:
-        if isinstance(event, PreparationProgress):
+        if isinstance(event, PreparationProgress) and event.epoch % max(1, event.epochs // 20) == 0:
             measured = ", ".join(f"{name} {value:.4g}" for name, value in event.measurements.items())
-            print(f"seed {seed}, epoch {event.epoch}/{event.epochs}: {measured}, {event.seconds:.2f} s", flush=True)
+            left = event.seconds * (event.epochs - event.epoch)
+            print(f"seed {seed}, epoch {event.epoch}/{event.epochs}: {measured}, {left:.0f} s are left", flush=True)
         if isinstance(event, (PhaseEnded, TrainingEnded)):
             print(f"seed {seed}: {json.dumps(event.to_json())[:200]}", flush=True)
-            write(arguments, work)
-        if time.perf_counter() > deadline:
+        if time.time() > deadline:
             raise KeyboardInterrupt
 
     if (folder / "run.yaml").is_file():
-        nas.resume(folder, on_event=follow)
+        nas.resume(folder, data_dir=arguments.data_dir, on_event=follow)
         return
     nas.search(
         SPACE,
@@ -96,8 +128,8 @@ def strategy(arguments: argparse.Namespace) -> Any:
     return strategy_from_mapping({**content, "phases": [*others, *(more if arguments.retrain else [])]}, STRATEGY)
 
 
-def write(arguments: argparse.Namespace, work: Path) -> None:
-    """Everything that is known so far, and a line for each seed."""
+def write(arguments: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
+    """Everything that is known so far; returns the records of the seeds."""
     records = [found for seed in arguments.seeds if (found := record(work / f"seed-{seed}", seed)) is not None]
     result = {
         "space": SPACE,
@@ -109,15 +141,8 @@ def write(arguments: argparse.Namespace, work: Path) -> None:
         "runs": records,
         "machine": describe_machine(),
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "darts_scales.json").write_text(json.dumps(result, indent=1) + "\n")
-    for each in records:
-        print(
-            f"seed {each['seed']}: {each['epochs']} epochs, {each['seconds_an_epoch']:.2f} s each, "
-            f"{each['steps_a_second']:.0f} steps/s, scales {each['scales']}, {each['macs'] / 1e6:.1f} M MACs, "
-            f"certainty {each['certainty']:.2f}, test {each['test_accuracy']}",
-            flush=True,
-        )
+    write_atomically(arguments.out / "darts_scales.json", json.dumps(result, indent=1) + "\n")
+    return records
 
 
 def record(folder: Path, seed: int) -> dict[str, Any] | None:
@@ -125,7 +150,10 @@ def record(folder: Path, seed: int) -> dict[str, Any] | None:
     history = folder / "prepare" / "history.jsonl"
     if not history.is_file():
         return None
-    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    ended, _, _ = history.read_text().rpartition("\n")  # what stands behind it is being written
+    lines = [json.loads(line) for line in ended.splitlines()]
+    if not lines:
+        return None
     space = nas.load_space(SPACE)
     architecture = Probabilities(space, lines[-1]["probabilities"]).architecture()
     seconds = statistics.median(line["seconds"] for line in lines)  # the first ones record graphs

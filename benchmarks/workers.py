@@ -30,7 +30,7 @@ def on_every_gpu(arguments: Sequence[Sequence[str]], folder: Path, pattern: str,
     while True:
         ended = all(worker.poll() is not None for worker in workers)
         now = {path: path.stat().st_mtime for path in folder.glob(pattern)}
-        if now != seen:
+        if now != seen or ended:
             seen = now
             collect()
         if ended:
