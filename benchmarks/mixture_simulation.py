@@ -85,12 +85,25 @@ def world(reach: float, short: float) -> World:
 
 
 def simulate(
-    given: World, sampler: BalancedMixture, seed: int, *, every_step: bool = False, per_model: int = PER_MODEL
+    given: World,
+    sampler: BalancedMixture,
+    seed: int,
+    *,
+    every_step: bool = False,
+    per_model: int = PER_MODEL,
+    worth: float = 0.0,
 ) -> dict[str, Any]:
-    """One training; `every_step` balances anew at each step instead of each epoch."""
+    """One training.
+
+    Args:
+        every_step: balance anew at each step instead of each epoch.
+        per_model: epochs for each model.
+        worth: deviation of what the initial weights of a model do to all configurations alike.
+    """
     models, epochs = sampler.models, per_model * sampler.models
     rng = np.random.default_rng([seed, 77])
     lots = rng.normal(0, given.by_lot, (len(given.truth), models))
+    lots += np.random.default_rng([seed, 78]).normal(0, worth, models)
     kinship = np.tile(given.similarity.mean(axis=0)[:, None], (1, models))
     trained = np.zeros(models)
     rate = 1 / (given.memory * STEPS)
@@ -102,6 +115,8 @@ def simulate(
             moment = Moment(epoch * STEPS + step, epochs * STEPS, epoch, epochs, STEPS)
             if step == 0 or every_step:
                 sampler.begin_epoch(moment)
+            for model, origin in (sampler.begins_as(moment) if step == 0 else {}).items():
+                kinship[:, model], trained[model], lots[:, model] = kinship[:, origin], trained[origin], lots[:, origin]
             (drawn,) = sampler.draw(moment, np.random.default_rng([seed, moment.step]))
             c, m = index[drawn.architectures[0]], drawn.model
             trained[m] += 1
@@ -110,7 +125,9 @@ def simulate(
             final = base[c] - suffering[c] * (1 - kinship[c, m]) + lots[c, m]
             accuracy = CHANCE + (final - CHANCE) * skill
             sampler.observe(moment, [drawn], [[rng.binomial(BATCH, accuracy) / BATCH]])
-        if certain is None and sampler.probabilities().max(axis=1).mean() > 0.9:
+        assigned = sampler.probabilities()
+        shared = models == 1 or assigned.mean(axis=0).min() > 0  # no longer, or never, all to one while together
+        if certain is None and shared and assigned.max(axis=1).mean() > 0.9:
             certain = (epoch + 1) / epochs
     probabilities = sampler.probabilities()
     owner = probabilities.argmax(axis=1)
@@ -167,6 +184,12 @@ def settings_to_try() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     tried += [("smoothing", {"models": 4, "momentum": b, **sharp}, {}) for b in (0.8, 0.95)]
     tried += [("smoothing, equal total", {"models": 4, **sharp}, {"per_model": PER_MODEL // 4})]
     tried += [("longer", {"models": 4}, {"per_model": 2 * PER_MODEL})]
+    tried += [("together", {"models": m, "together": t}, {}) for m, t in ((4, 0.1), (4, 0.25), (4, 0.5), (8, 0.25))]
+    tried += [("together, smoothing", {"models": 4, "together": 0.25, **sharp}, {})]
+    for worth in (0.01, 0.02):
+        alone = {"models": 4}
+        tried += [("unequal worth", alone | {"together": t} if t else alone, {"worth": worth}) for t in (0, 0.25)]
+        tried += [("unequal worth", {"models": 4, "together": t, **sharp}, {"worth": worth}) for t in (0, 0.25)]
     tried += [("balanced every step", {"models": 4}, {"every_step": True})]
     return tried
 
