@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results" / "mixture.json"
 PUBLISHED = {1: (0.143, "90.34"), 2: (0.312, "90.52"), 4: (0.597, "90.96 (reported 91.55)"), 8: (0.530, "90.96")}
 PUBLISHED_MACS = 0.494
 WITHOUT_EFFECT = ("device", "data_dir", "gpus", "side_by_side", "eager", "fine_tune", "fine_tune_rate")
-WITHOUT_EFFECT += ("fine_tune_decay", "last", "data", "space")
+WITHOUT_EFFECT += ("fine_tune_decay", "last", "space")
 AS_PUBLISHED: dict[str, Any] = {
     "per_model_epochs": 100,
     "total_epochs": None,
@@ -39,8 +39,10 @@ AS_PUBLISHED: dict[str, Any] = {
     "share_scores": None,
     "assignment": "balanced",
     "together": 0.0,
+    "last_width": None,
     "precision": "auto",
     "images": None,
+    "data": "cifar10",
 }
 OF_SPACE: dict[str, dict[str, Any]] = {
     "pooling_resnet20": {"batch": 128, "rate": 0.1, "decay": 0.0, "temperature": [1.0, 100.0], "momentum": 0.9},
@@ -53,11 +55,13 @@ WORDS = {  # of what differs
     "assignment": "assigned {}",
     "ema": "average of weights, {}",
     "together": "together for {:.0%} of the epochs",
+    "last_width": "last block {} wide",
     "smoothing": "label smoothing {}",
     "share_scores": "scores shared over {:g}",
     "momentum": "momentum of scores {}",
     "decay": "weight decay {}",
     "images": "{} images only",
+    "data": "{} images",
 }
 
 Record = Mapping[str, Any]
@@ -82,7 +86,7 @@ def key_of(record: Record) -> tuple[str, str, int, int]:
 
 
 def merged(*reports: Iterable[Record]) -> list[dict[str, Any]]:
-    """Records of several files; of two with the same key the later, with tunings that only the earlier one has."""
+    """Records of several files; of two with the same key the later."""
     found: dict[tuple[str, str, int, int], dict[str, Any]] = {}
     for record in (renewed(record) for records in reports for record in records):
         found[key_of(record)] = record
