@@ -38,9 +38,13 @@ class Job:
         write_atomically(work / f"{self.name}.json", json.dumps(record) + "\n")
 
     def is_done(self, work: Path) -> bool:
-        """Whether it is trained, scored, and tuned as often as it should be."""
+        """Whether it is trained, scored, and tuned as often as it should be, or as it can be once its weights are gone."""
         record = self.record(work)
-        return record is not None and not record["to_do"]
+        return record is not None and (not record["to_do"] or not self.checkpoints(work))
+
+    def checkpoints(self, work: Path) -> list[Path]:
+        """Its checkpoints, the latest last."""
+        return sorted((work / self.name / "checkpoints").glob("*.safetensors"))
 
 
 def write_records(jobs: Sequence[Job], data: str, work: Path, out: Path) -> list[dict[str, Any]]:
@@ -57,7 +61,7 @@ def pack(jobs: Sequence[Job], work: Path, out: Path) -> None:
         old.unlink()
     packed, begun = io.BytesIO(), list[tuple[float, Job, list[Path]]]()
     for job in jobs:
-        latest = sorted((work / job.name / "checkpoints").glob("*.safetensors"))[-1:]
+        latest = job.checkpoints(work)[-1:]
         history = work / job.name / "history.jsonl"
         if latest and history.is_file() and not job.is_done(work):
             begun.append((len(history.read_text().splitlines()) / job.models, job, [*latest, history]))

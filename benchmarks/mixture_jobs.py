@@ -33,6 +33,7 @@ from nasengine.training.device import choose_device, own_random_state
 
 NO_SETTINGS = ("models", "seeds", "data_dir", "out", "resume", "work", "truth", "limit", "jobs", "steps", "fine_tune")
 TUNED_PER_SECOND = {"pooling_resnet20": 80_000, "pooling_resnet18": 20_000}  # images on an H200, until it is measured
+GRACE = 15.0  # seconds after the deadline in which a search that is trained is still scored
 
 
 @dataclass
@@ -108,7 +109,9 @@ def work_on(
                     print(f"{each.job.name} failed: {error}", flush=True)
                     each.stopped = True
                 running.remove(each)
-                if not each.stopped:
+                if not each.stopped and shop.time_left < -GRACE:
+                    print(f"{each.job.name} is trained, and will be scored when it goes on", flush=True)
+                elif not each.stopped:
                     began = time.perf_counter()
                     finish(each, shop)
                     for other in running:
@@ -162,8 +165,10 @@ def begin(job: Job, shop: Shop) -> Running:
     def on_epoch(epoch: PreparationEpoch) -> None:
         if epoch.epoch % max(1, epoch.epochs // 20) == 0:
             loss = epoch.measurements["loss"]
+            left = epoch.seconds * (epoch.epochs - epoch.epoch)
             print(
-                f"{job.name} epoch {epoch.epoch}/{epoch.epochs} loss {loss:.3f} {epoch.seconds:.2f} s an epoch",
+                f"{job.name} epoch {epoch.epoch}/{epoch.epochs} loss {loss:.3f} {epoch.seconds:.2f} s an epoch, "
+                f"{left:.0f} s are left of {max(0.0, shop.time_left):.0f}",
                 flush=True,
             )
         ends = epoch.epoch == epoch.epochs  # then its weights are kept until it is tuned
