@@ -38,7 +38,7 @@ class Job:
         write_atomically(work / f"{self.name}.json", json.dumps(record) + "\n")
 
     def is_done(self, work: Path) -> bool:
-        """Whether it is trained, scored, and tuned as often as it should be, or as it can be once its weights are gone."""
+        """Whether it is trained, scored, and tuned as often as it should; without its weights it cannot be."""
         record = self.record(work)
         return record is not None and (not record["to_do"] or not self.checkpoints(work))
 
