@@ -29,15 +29,18 @@ from unittest import mock
 
 import torch
 from machine import describe_machine
+from mixture_truth import read_truth
+from pooling_spaces import load_pooling_space
 
 import nasengine as nas
+from nasengine.agreement import agreement
 from nasengine.data import Part
 from nasengine.search.events import Event, SearchProgress
 from nasengine.tasks import TASKS
 from nasengine.training import Member, TrainingReport, choose_device, train, train_cohort, training_settings
 from nasengine.training.cohort_lanes import Lane
 
-SPACE, TABLE = "pooling_resnet20", "pooling36"
+SPACE = "pooling_resnet20"
 IMAGES = 20_480
 GUESS = 200_000  # images/s in all, from which the number of steps is taken
 RECIPE: dict[str, Any] = {
@@ -180,7 +183,7 @@ def brute_force(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[
 
     changes = [f"search.evaluator.compiled={arguments.compiled[0]}"] if len(arguments.compiled) == 1 else []
     run = nas.search(
-        arguments.space,
+        load_pooling_space(arguments.space, arguments.last_width),
         strategy,
         data=arguments.data,
         data_dir=arguments.data_dir,
@@ -196,6 +199,7 @@ def brute_force(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[
     row: dict[str, Any] = {
         "what": "brute force",
         "space": arguments.space,
+        "last_width": arguments.last_width,
         "seed": seed,
         "epochs": arguments.epochs,
         "batch": strategy.phases[0].data.batch,
@@ -207,9 +211,11 @@ def brute_force(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[
         },
         "failed": {trial.architecture.key: trial.reason for trial in run.trials if not trial.completed},
     }
-    if arguments.table:
-        agreed = nas.rank(run.folder, table=arguments.table)
-        row["agreement"] = agreed.to_json()
+    published = read_truth(arguments.space)
+    keys = [key for key in row["validation_accuracy"] if key in published]
+    if len(keys) > 2:
+        measured = [row["validation_accuracy"][key] for key in keys]
+        row["agreement"] = agreement(measured, [published[key] for key in keys]).to_json()
     return row
 
 
@@ -244,7 +250,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=480.0, help="seconds after which no further row is begun")
     parser.add_argument("--brute-force", action="store_true")
     parser.add_argument("--space", default=SPACE, help="for --brute-force")
-    parser.add_argument("--table", default=TABLE, help="what --brute-force is held against; empty for none")
+    parser.add_argument("--last-width", type=int, help="of the space's networks, for --brute-force; default: 64")
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--epochs", type=float, default=40)

@@ -86,6 +86,7 @@ def main() -> int:
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="pooling_resnet20", choices=list(SPACES))
+    parser.add_argument("--last-width", type=int, help="channels of the last block, searched and tuned; default: 64")
     parser.add_argument("--models", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--per-model-epochs", type=float, default=100)

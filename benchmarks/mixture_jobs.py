@@ -16,6 +16,7 @@ from mixture_files import Job
 from mixture_speed import measure_speed
 from mixture_table import show
 from mixture_truth import compare, read_truth, tuned_way
+from pooling_spaces import load_pooling_space
 
 from nasengine.build import build
 from nasengine.costs import Pricer
@@ -24,7 +25,7 @@ from nasengine.errors import TrialError
 from nasengine.evaluators import make_task
 from nasengine.preparation import PreparationEpoch, PreparationInputs, SharedWeights, SharedWeightsTraining
 from nasengine.records import Architecture
-from nasengine.space import SearchSpace, load_space
+from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain
 from nasengine.training import evaluate, training_settings
 from nasengine.training.cohort import train_cohort
@@ -69,7 +70,8 @@ class Shop:
 
     def __post_init__(self) -> None:
         arguments = self.arguments
-        self.device, self.space = choose_device(arguments.device), load_space(arguments.space)
+        self.device = choose_device(arguments.device)
+        self.space = load_pooling_space(arguments.space, arguments.last_width)
         folder = arguments.data_dir
         if folder is None and arguments.data == "cifar10" and "NASENGINE_DATA" in os.environ:
             folder = Path(os.environ["NASENGINE_DATA"]) / "cifar10"
