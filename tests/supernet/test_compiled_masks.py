@@ -97,6 +97,7 @@ def test_other_architectures_and_models_need_no_other_graph(text, monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores")  # the compiler's advice; here it would be too coarse
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
 @pytest.mark.parametrize("text", [VIT, CNN], ids=["vit", "cnn"])
 def test_on_a_gpu_compiled_masks_are_those_that_are_not(text, memory, monkeypatch):
