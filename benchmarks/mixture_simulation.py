@@ -186,6 +186,9 @@ def settings_to_try() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     tried += [("longer", {"models": 4}, {"per_model": 2 * PER_MODEL})]
     tried += [("together", {"models": m, "together": t}, {}) for m, t in ((4, 0.1), (4, 0.25), (4, 0.5), (8, 0.25))]
     tried += [("together, smoothing", {"models": 4, "together": 0.25, **sharp}, {})]
+    for worth, top in itertools.product((0.0, 0.01), (200, 300)):
+        sharper = {"models": 4, "together": 0.25, "temperature": [1, top]}
+        tried += [("together, sharper", sharper, {"worth": worth})]
     for worth in (0.01, 0.02):
         alone = {"models": 4}
         tried += [("unequal worth", alone | {"together": t} if t else alone, {"worth": worth}) for t in (0, 0.25)]
