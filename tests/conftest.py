@@ -1,5 +1,7 @@
 """What every test may rely on: one thread per process, real data where there is any, reasons where there is none."""
 
+import ctypes
+import gc
 import importlib.util
 import logging
 import os
@@ -14,6 +16,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+STATM = Path("/proc/self/statm")
+HELD = 2**31  # bytes that a test may leave without being tidied up after
 DATA = Path(os.environ.get("NASENGINE_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
@@ -35,13 +39,7 @@ NEEDS = {"gpu": _missing_gpu, "ray": _missing_ray, "data": _missing_data}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with the reason, the tests whose mark names something that this machine lacks.
-
-    Those that need Ray are one group, so that with `--dist loadgroup` they share one cluster.
-    """
-    for item in items:
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+    """Skip, with the reason, the tests whose mark names something that this machine lacks."""
     for mark, missing in NEEDS.items():
         marked = [item for item in items if item.get_closest_marker(mark)]
         reason = missing() if marked else ""
@@ -50,10 +48,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """Give memory that is free back to the system, which the C library keeps for later: gigabytes of a large space."""
+    if _resident() > HELD:
+        gc.collect()
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+            trim(0)
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds; 0 where that is not known."""
+    try:
+        pages = STATM.read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.fixture(scope="session")
 def ray_machines() -> Iterator[Any]:
     """A Ray cluster of three machines, all of them this one, which the process has joined; it takes seconds to start.
 
+    Run what needs it in one process (`-n 0`), so that there is one.
     A test that removes a machine puts one back: `ray_machines.add_node(num_cpus=2)`.
     """
     import ray

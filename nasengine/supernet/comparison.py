@@ -85,12 +85,15 @@ def compare(
     parameters = {name: tensor for name, tensor in store.items() if tensor.requires_grad}
     kept = {name: tensor.clone() for name, tensor in store.items() if not tensor.requires_grad}
     outputs = 0.0
-    by_views = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
-    connected: set[str] = set()
+    by_masks: dict[str, Tensor | None] = {}
+    by_views: dict[str, Tensor] = {}
     for training in (False, True):
         weights.training = training
         with torch.set_grad_enabled(training):
             masked = first(passes.run(images, key, rows))
+            if training:  # at once: what is kept for it is as large as all weights and more
+                by_masks = _gradients(masked.square().sum(), parameters)
+                masked = masked.detach()
             for number, architecture in enumerate(architectures):
                 single = first(weights(images[number::count], architecture))
                 if not torch.isfinite(single).all():
@@ -100,17 +103,16 @@ def compare(
                 if training:
                     for name, gradient in _gradients(single.square().sum(), parameters).items():
                         if gradient is not None:
-                            by_views[name] += gradient
-                            connected.add(name)
+                            by_views[name] = by_views[name] + gradient if name in by_views else gradient
                 for name, value in kept.items():  # running statistics, which views in training write to
                     store[name].copy_(value)
-    by_masks = _gradients(masked.square().sum(), parameters)
-    total = float(torch.stack([g.norm() for g in by_views.values()]).norm())
+    total = float(torch.stack([g.norm() for g in by_views.values()]).norm()) if by_views else 0.0
     gradients, worst, outside = 0.0, ("", 0.0), 0
     reached = _reached(weights, architectures, parameters)
     live = set()
-    for name, view in by_views.items():
+    for name, parameter in parameters.items():
         found = by_masks[name]
+        view = by_views[name] if name in by_views else torch.zeros_like(parameter)
         mask = torch.zeros_like(view) if found is None else found
         error, size = float((mask - view).norm()), float(view.norm())
         gradients = larger(gradients, error / max(total, 1e-300))
@@ -121,7 +123,7 @@ def compare(
         outside += int((mask if inside is None else mask[~inside]).count_nonzero())
         if size > 0:
             live.add(name)
-    return Finding(outputs, gradients, worst, outside, frozenset(reached), frozenset(live), frozenset(connected))
+    return Finding(outputs, gradients, worst, outside, frozenset(reached), frozenset(live), frozenset(by_views))
 
 
 def check_alone(weights: SharedWeights, architecture: Architecture) -> None:
@@ -137,13 +139,14 @@ def check_alone(weights: SharedWeights, architecture: Architecture) -> None:
     images = images_for(weights, architecture, 1)
     copy = weights.subnet(architecture)
     alone = first(copy(images))
+    alone.square().sum().backward()  # type: ignore[no-untyped-call]
+    alone = alone.detach()
     single = first(weights(images, architecture))
     by_view = _gradients(single.square().sum(), parameters)
     for name, value in kept.items():  # running statistics
         store[name].copy_(value)
-    alone.square().sum().backward()  # type: ignore[no-untyped-call]
     total = float(torch.stack([gradient.norm() for gradient in by_view.values() if gradient is not None]).norm())
-    error, where = float((single - alone).detach().norm() / alone.detach().norm().clamp(min=1e-300)), ""
+    error, where = float((single - alone).detach().norm() / alone.norm().clamp(min=1e-300)), ""
     cuts = {held.key: cut for held, cut in weights.private(architecture)[1]}
     for held in tensors(copy):
         if isinstance(held.tensor, torch.nn.Parameter):

@@ -36,7 +36,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs" / "quickstart" / "best"
 
 
-@pytest.mark.xdist_group("exported")  # one process exports for both
 def test_the_exported_network_is_used_as_the_readme_says(exported: Path) -> None:
     images = "import torch\nimages = torch.randint(256, (3, 1, 28, 28), dtype=torch.uint8)\n"
     use = python("README.md", "from model import")
@@ -44,7 +43,6 @@ def test_the_exported_network_is_used_as_the_readme_says(exported: Path) -> None
     assert printed == "(3, 10) 10\n"
 
 
-@pytest.mark.xdist_group("exported")  # one process exports for both
 def test_the_exported_network_is_tried_on_the_test_images_as_the_page_on_data_says(exported: Path) -> None:
     assert 0 < float(execute(python("docs/data.md", "load_data"), exported)) < 1
 
