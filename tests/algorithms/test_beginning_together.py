@@ -95,6 +95,18 @@ def test_as_published_no_model_begins_as_another_and_one_alone_has_none_to_part_
         assert not any(sampler.begins_as(moment(epoch)) for epoch in range(EPOCHS))
 
 
+def test_a_state_from_before_models_could_begin_together_is_gone_on_from() -> None:
+    sampler = made(together=0.0)
+    drawn = run(sampler, 0, 5)
+    before = made(together=0.0)
+    run(before, 0, 4)
+    state = before.state()
+    del state["parted"]
+    after = made(together=0.0)
+    after.restore(state)
+    assert run(after, 4, 5) == drawn[4 * STEPS :]
+
+
 @pytest.mark.parametrize("together", [-0.1, 1.0, float("nan")])
 def test_a_part_that_leaves_no_epoch_for_the_mixture_is_refused(together: float) -> None:
     with pytest.raises(InputError, match=r"together: .*\n.*expected 0 <= … < 1"):

@@ -195,7 +195,7 @@ class BalancedMixture(SupernetSampler):
         self._visits = np.array(state["visits"], dtype=np.int64)
         self._inverse_temperature = float(state["inverse_temperature"])
         self._columns = [float(column) for column in state["columns"]]
-        self._parted = bool(state["parted"])
+        self._parted = bool(state.get("parted", True))  # checkpoints without it are of models that never were one
         self._dealt = None if state["dealt"] is None else [int(model) for model in state["dealt"]]
 
     def record(self) -> dict[str, Any]:
