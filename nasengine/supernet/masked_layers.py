@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nasengine.networks.blocks import normalization
-from nasengine.supernet.masking import Listed, MaskError, Masks, On, along, each
+from nasengine.supernet.masking import Listed, MaskError, Masks, On
+from nasengine.supernet.own_statistics import NormalizeChannels, NormalizeImages, precise
 
 Convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BatchNorm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -141,23 +142,12 @@ class MaskedLayerNorm(Masked, nn.LayerNorm):
         """The same with the channels at `axis`; computed in float32 at least, as by the plain layer."""
         masks, inputs = self.masking.masks, self.masking.inputs
         assert inputs is not None, "a norm over all channels stays the plain one"
-        channels = x.shape[axis]
-        split = masks.split(x, self.masking.name)
-        axis = axis + 2 if axis > 0 else split.dim() + axis
-        split = split if split.dtype == torch.float64 else split.float()
-        on = along(masks.on(inputs, channels), split, axis - split.dim())
-        count = each(masks.count(inputs, channels).to(split.dtype), split)
-        mean = torch.where(on, split, 0.0).sum(axis, keepdim=True) / count
-        centred = torch.where(on, split - mean, 0.0)
-        variance = centred.square().sum(axis, keepdim=True) / count
-        y = centred * torch.rsqrt(variance + self.eps)
-        spread = [1] * split.dim()
-        spread[axis] = channels
-        if self.weight is not None:
-            y = y * self.weight.view(spread)
-        if self.bias is not None:
-            y = y + self.bias.view(spread)
-        y = masks.join(y)
+        axis %= x.dim()
+        on = masks.shown(inputs, x, axis, self.masking.name)
+        count = masks.each(masks.count(inputs, x.shape[axis]), x, self.masking.name).to(precise(x).dtype)
+        spread = (-1, *[1] * (x.dim() - 1 - axis))
+        weight, bias = (None if p is None else p.view(spread) for p in (self.weight, self.bias))
+        y: Tensor = NormalizeChannels.apply(x, on, count, weight, bias, axis, self.eps)  # type: ignore[no-untyped-call]
         # Like the plain norm, which hands on float32 where PyTorch chooses precisions, and else what it got.
         return y if torch.is_autocast_enabled(x.device.type) else y.to(x.dtype)
 
@@ -191,10 +181,11 @@ class _MaskedBatchNorm(Masked):
                 input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
             )
         masks = self.masking.masks
-        split = masks.split(input, self.masking.name)  # (R, K, F, C, …)
-        if split.shape[2] == 1 and input.is_contiguous() and not torch.compiler.is_compiling():
+        parts = masks.parts(input, self.masking.name)
+        if parts[2] == 1 and input.is_contiguous() and not torch.compiler.is_compiling():
             return self._at_once(input, masks.architectures)
-        return masks.join(self._spelled_out(split)).to(input.dtype)
+        y: Tensor = NormalizeImages.apply(input, self.weight, self.bias, parts, self.eps)  # type: ignore[no-untyped-call]
+        return y
 
     def _at_once(self, x: Tensor, architectures: int) -> Tensor:
         """By one call: (R * K, C, …) is (R, K * C, …) in the same memory."""
@@ -203,17 +194,6 @@ class _MaskedBatchNorm(Masked):
         bias = None if self.bias is None else self.bias.repeat(architectures)
         y = F.batch_norm(merged, None, None, weight, bias, training=True, eps=self.eps)
         return y.view(x.shape)
-
-    def _spelled_out(self, split: Tensor) -> Tensor:
-        """The same for any layout in memory, in operations that a compiler fuses with what stands around them."""
-        split = split if split.dtype == torch.float64 else split.float()
-        over = (0, 2, *range(4, split.dim()))
-        variance, mean = torch.var_mean(split, over, correction=0, keepdim=True)
-        y = (split - mean) * torch.rsqrt(variance + self.eps)
-        spread = (1, 1, 1, -1, *[1] * (split.dim() - 4))
-        if self.weight is not None:
-            y = y * self.weight.view(spread)
-        return y if self.bias is None else y + self.bias.view(spread)
 
 
 class MaskedBatchNorm1d(_MaskedBatchNorm, nn.BatchNorm1d):

@@ -98,11 +98,7 @@ class Masks:
         self._table = None
 
     def on(self, which: On, channels: int) -> Tensor:
-        """(K, C) which channels are on.
-
-        A compiled kernel compares places with one number an image, which costs it no memory; otherwise the
-        comparison has been made for all layers at once.
-        """
+        """(K, C) which channels are on."""
         if isinstance(which, Listed):
             return self.patterns[:, which.start : which.start + channels]
         if torch.compiler.is_compiling():
@@ -118,8 +114,8 @@ class Masks:
             return self.on(which, channels).sum(1)
         return self.numbers[:, which.column]
 
-    def split(self, x: Tensor, layer: str) -> Tensor:
-        """(B * F, …) to (R, K, F, …), a view.
+    def parts(self, x: Tensor, layer: str) -> tuple[int, int, int]:
+        """R, K and F of (B * F, …).
 
         Raises:
             MaskError: the first axis does not count images.
@@ -127,37 +123,62 @@ class Masks:
         rows = x.shape[0]
         if self.images == 0 or rows % self.images:
             raise MaskError(f"the first axis of what goes into {layer} is {rows}, no multiple of {self.images} images")
-        return x.view(self.images // self.architectures, self.architectures, rows // self.images, *x.shape[1:])
+        return self.images // self.architectures, self.architectures, rows // self.images
+
+    def split(self, x: Tensor, layer: str) -> Tensor:
+        """(B * F, …) to (R, K, F, …), a view.
+
+        Raises:
+            MaskError: the first axis does not count images.
+        """
+        return x.view(*self.parts(x, layer), *x.shape[1:])
 
     def join(self, split: Tensor) -> Tensor:
         """(R, K, F, …) to (B * F, …)."""
         return split.flatten(0, 2)
 
+    def each(self, values: Tensor, x: Tensor, layer: str) -> Tensor:
+        """(K,) to (B * F, 1…): of each row of x, what its architecture has.
+
+        A table of rows and not a split of x: compiled, what is masked keeps the shape that the plain network's has,
+        and fuses with the same neighbours.
+        """
+        return self._rows(values, x, layer).view(-1, *[1] * (x.dim() - 1))
+
+    def along(self, values: Tensor, x: Tensor, axis: int, layer: str) -> Tensor:
+        """(K, C) to (B * F, 1…, C, 1…), with the channels at `axis` of x."""
+        shape = [1] * x.dim()
+        shape[0], shape[axis] = x.shape[0], values.shape[1]
+        return self._rows(values, x, layer).view(shape)
+
+    def _rows(self, values: Tensor, x: Tensor, layer: str) -> Tensor:
+        """(K, …) to (B * F, …)."""
+        rest = values.shape[1:]
+        spread = values[None, :, None].expand(*self.parts(x, layer), *rest)
+        return spread.reshape(x.shape[0], *rest)
+
+    def shown(self, which: On, x: Tensor, axis: int, layer: str) -> Tensor:
+        """(B * F, 1…, C, 1…) which channels of x are on.
+
+        A compiled kernel compares places with one number an image, which costs it no memory; otherwise the
+        comparison has been made for all layers at once.
+        """
+        channels = x.shape[axis]
+        if isinstance(which, Prefix) and torch.compiler.is_compiling():
+            places = torch.arange(channels, device=self.numbers.device)
+            places = places.view(-1, *[1] * (-1 - axis if axis < 0 else x.dim() - 1 - axis))
+            return places < self.each(self.numbers[:, which.column], x, layer)
+        return self.along(self.on(which, channels), x, axis, layer)
+
     def keep(self, x: Tensor, which: On | None, axis: int, layer: str) -> Tensor:
         """(B * F, …) with zeros in every channel that is off; not by a product, as 0 times infinity is no zero."""
         if which is None:
             return x
-        split = self.split(x, layer)
-        on = along(self.on(which, x.shape[axis]), split, axis)
-        return self.join(torch.where(on, split, 0.0))
+        return torch.where(self.shown(which, x, axis, layer), x, 0.0)
 
     def choose(self, taken: Tensor, first: Tensor, second: Tensor, layer: str) -> Tensor:
         """(B * F, …) from `first` where an image's architecture has `taken` (K,), else from `second`."""
-        one, other = self.split(first, layer), self.split(second, layer)
-        return self.join(torch.where(each(taken, one), one, other))
-
-
-def along(values: Tensor, split: Tensor, axis: int) -> Tensor:
-    """(K, C) so that it spreads over (R, K, F, …), whose channels stand at `axis` of the unsplit tensor."""
-    shape = [1] * split.dim()
-    shape[1] = values.shape[0]
-    shape[axis + 2 if axis > 0 else split.dim() + axis] = values.shape[1]
-    return values.reshape(shape)
-
-
-def each(values: Tensor, split: Tensor) -> Tensor:
-    """(K,) so that it spreads over (R, K, F, …)."""
-    return values.reshape(1, -1, *[1] * (split.dim() - 2))
+        return torch.where(self.each(taken, first, layer), first, second)
 
 
 class Gate(nn.Module):
@@ -184,8 +205,7 @@ class Gate(nn.Module):
         y: Tensor = self.element(x, *rest, **named)
         there = self.masks.numbers[:, self.column] != 0
         if self.otherwise == "zero":
-            split = self.masks.split(y, self.name)
-            return self.masks.join(torch.where(each(there, split), split, 0.0))
+            return torch.where(self.masks.each(there, y, self.name), y, 0.0)
         if y.shape != x.shape:
             raise MaskError(
                 f"{self.name} is not in every architecture, but maps {tuple(x.shape)} to {tuple(y.shape)}",

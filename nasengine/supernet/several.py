@@ -34,6 +34,7 @@ PROVED_BY = (
     "masking",
     "masks",
     "no_chance",
+    "own_statistics",
     "parts",
     "plans",
     "proof",
