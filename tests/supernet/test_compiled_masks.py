@@ -13,6 +13,9 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from nasengine.supernet import Supernet, masks
 from tests.contracts.examples import parse
 
+# PyTorch's own: its compiler makes an instance of `autograd.Function` to trace one, and warns of that.
+pytestmark = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+
 VIT = """
 name: small_vit
 about: a small multi-stage vision transformer
