@@ -68,4 +68,5 @@ class ImageClassification:
             "loss": lambda: F.cross_entropy(outputs, targets, reduction="none"),
             "top5_accuracy": top5,
         }
-        return OnDemand({name: made[name] for name in self.metrics})
+        # Not in the order of `metrics`, to which a task derived from this one may have added its own.
+        return OnDemand({name: make for name, make in made.items() if name in self.metrics})
