@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from torch import nn
 
 from nasengine.errors import BuildError, Mark, Problem
+
+SCALARS = frozenset({type(None), bool, int, float, str})  # asked first, as asking for a mapping takes much longer
 
 
 class NodeError(BuildError):
@@ -44,17 +47,31 @@ class ModuleCall:
     path: str
     mark: Mark | None = None
 
+    def at(self, path: str, arguments: Mapping[str, Any]) -> ModuleCall:
+        """The same call at another path.
+
+        Args:
+            path: of it.
+            arguments: its own, at other paths too.
+        """
+        made = ModuleCall(self.target, self.type, arguments, path, self.mark)
+        if "configuration" in vars(self):
+            vars(made)["configuration"] = self.configuration
+        return made
+
     def fail(self, reason: str, expected: str = "") -> NodeError:
         """The error that this node is at fault."""
         return NodeError(Problem(f"{self.type} in {self.path} {reason}", self.mark, expected))
 
-    @property
+    @functools.cached_property
     def configuration(self) -> Hashable:
         """Equal for two calls that build equal modules, wherever they stand."""
         return self.target, _hashable(self.arguments)
 
 
 def _hashable(value: Any) -> Hashable:
+    if type(value) in SCALARS:
+        return type(value).__name__, value
     if isinstance(value, ModuleCall):
         return value.configuration
     if isinstance(value, Mapping):

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 
 from torch import nn
 
-from nasengine.build.module_call import ModuleCall, one_line
+from nasengine.build.module_call import SCALARS, ModuleCall, one_line
 from nasengine.build.shapes import Shape, write_shape
 from nasengine.build.types import parameters
 from nasengine.errors import Mark
@@ -124,9 +124,13 @@ def _fitted(node: Call, place: Place, network: str, infer: Infer) -> ModuleCall:
 
 def moved(value: _Moved, start: str, to: str) -> _Moved:
     """A call, or anything that holds calls, with `to` in place of `start` at the beginning of every path."""
+    if type(value) in SCALARS:
+        return value
     if isinstance(value, (Call, ModuleCall)):
         path = to + value.path.removeprefix(start)
         arguments = {name: moved(part, start, to) for name, part in value.arguments.items()}
+        if isinstance(value, ModuleCall):
+            return cast(_Moved, value.at(path, arguments))
         return cast(_Moved, replace(value, path=path, arguments=arguments))
     if isinstance(value, Mapping):
         return cast(_Moved, {key: moved(part, start, to) for key, part in value.items()})

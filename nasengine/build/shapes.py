@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nasengine.build.initial_weights import WithoutInitialWeights
+from nasengine.build.known_layers import KnownLayers
 from nasengine.build.module_call import ModuleCall, NodeError, instantiate, one_line
 from nasengine.networks.blocks.activation import ACTIVATIONS
 
@@ -48,7 +49,7 @@ def output_shape(call: ModuleCall, shape: Shape) -> Shape:
 
 
 def _measure(call: ModuleCall, shape: Shape) -> Shape:
-    with torch.device("meta"), WithoutInitialWeights(), warnings.catch_warnings():
+    with torch.device("meta"), WithoutInitialWeights(), KnownLayers(), warnings.catch_warnings():
         warnings.filterwarnings("error", EMPTY)
         try:
             return _run(call, instantiate(call), shape)

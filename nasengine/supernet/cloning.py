@@ -1,7 +1,8 @@
-"""Clones of a block: modules of their own around the same tensors, made in microseconds.
+"""Moulds: modules of their own around the same tensors, made in microseconds.
 
 A constructor spends most of its time on initial values, which a network on shared weights never uses. So a block is
-constructed once for its arguments; further ones are the same tree of modules with dictionaries of their own.
+constructed once for its arguments; a mould of it knows of each of its modules what is to be copied, and casts further
+ones: the same tree of modules with containers of their own.
 """
 
 from __future__ import annotations
@@ -10,36 +11,158 @@ import copy
 import enum
 import types
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-_Module = TypeVar("_Module", bound=nn.Module)
 
 _PLAIN = (
     type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size, torch.memory_format,
     enum.Enum, type, types.FunctionType, types.BuiltinFunctionType, Tensor,
 )  # fmt: skip
-_COPIED = frozenset({dict, OrderedDict, set})
-_OWN = ("_parameters", "_buffers", "_modules")
+_SURE = frozenset({type(None), bool, int, float, str, nn.Parameter, Tensor})
+# What every module has: dictionaries of hooks, and containers that it fills.
 _EMPTY = nn.Module().__dict__
-LEFT_OUT = nn.Module()  # in the place of a module that a clone is to have no place for
+_HOOKS = tuple(name for name, value in _EMPTY.items() if type(value) is OrderedDict)
+_COPIED = tuple(name for name, value in _EMPTY.items() if type(value) in (dict, set) and name != "_modules")
+LEFT_OUT = nn.Module()  # in the place of a module that a cast is to have no place for
+PATH = "node_path"
+
+Attributes = dict[str, Any]
 
 
-def is_plain(module: nn.Module) -> bool:
-    """Whether a tree of modules can be cloned: besides its children it holds plain values only, and no hooks."""
-    for part in module.modules():
-        for name, value in vars(part).items():
-            if name in _OWN:
-                continue
-            if name in _EMPTY and isinstance(value, Mapping) and name.endswith("hooks"):
-                if value:
-                    return False
-            elif not _is_plain_value(value):
-                return False
-    return True
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One module of a mould.
+
+    Args:
+        kind: its class.
+        attributes: all of them, in order; what stands below takes the place of some.
+        ordered: names of those that are empty ordered dictionaries, as PyTorch keeps hooks in.
+        copied: names and values of containers.
+        lists: names and values of lists.
+        children: name -> its number among what was given and the modules; None where there is none.
+        path: what follows the path of the whole in its own path; None if it has none.
+    """
+
+    kind: type[nn.Module]
+    attributes: Attributes
+    ordered: tuple[str, ...]
+    copied: tuple[tuple[str, Any], ...]
+    lists: tuple[tuple[str, list[Any]], ...]
+    children: tuple[tuple[str, int | None], ...]
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mould:
+    """A tree of modules as it was when the mould was made.
+
+    Args:
+        parts: its modules, the outermost first.
+        given: how many modules a cast must be given, which take places in it as they are.
+        places: id of a dictionary of tensors of the tree -> number of its module, and its name there.
+    """
+
+    parts: tuple[_Part, ...]
+    given: int
+    places: Mapping[int, tuple[int, str]]
+
+    @classmethod
+    def of(cls, module: nn.Module, path: str = "", holes: Sequence[nn.Module] = ()) -> Mould | None:
+        """The mould of a tree; None if it cannot be copied, as it holds more than children, plain values, tensors.
+
+        Args:
+            path: of the tree.
+            holes: modules in it in whose places others will stand.
+        """
+        numbers = {id(hole): number for number, hole in enumerate(holes)}
+        modules = list(modules_of(module, numbers))
+        numbers |= {id(part): number for number, part in enumerate(modules, len(holes))}
+        places: dict[int, tuple[int, str]] = {}
+        parts = []
+        for number, each in enumerate(modules, len(holes)):
+            part = _part(each, numbers, len(path))
+            if part is None:
+                return None
+            parts.append(part)
+            for name in ("_parameters", "_buffers"):
+                places[id(vars(each)[name])] = number, name
+        return cls(tuple(parts), len(holes), places)
+
+    def cast(self, path: str, given: Sequence[nn.Module | None] = ()) -> list[nn.Module | None]:
+        """What was given, and new modules, the outermost first.
+
+        Args:
+            path: of the new tree.
+            given: modules, or None, or `LEFT_OUT`, in the places of the holes.
+        """
+        made: list[nn.Module | None] = list(given)
+        new = [part.kind.__new__(part.kind) for part in self.parts]
+        made += new
+        for module, part in zip(new, self.parts, strict=True):
+            own = module.__dict__
+            own.update(part.attributes)
+            for name in part.ordered:
+                own[name] = OrderedDict()
+            for name, value in part.copied:
+                own[name] = value.copy()
+            for name, value in part.lists:
+                own[name] = copy.deepcopy(value)
+            children: dict[str, nn.Module | None] = {}
+            for name, number in part.children:
+                child = None if number is None else made[number]
+                if child is not LEFT_OUT:
+                    children[name] = child
+            own["_modules"] = children
+            if part.path is not None:
+                own[PATH] = path + part.path
+        return made
+
+
+def modules_of(module: nn.Module, leave_out: Collection[int] = ()) -> Iterator[nn.Module]:
+    """Every module of a tree once, the outermost first.
+
+    Args:
+        leave_out: ids of modules that are not to be entered.
+    """
+    seen = set(leave_out)
+    waiting = [module]
+    while waiting:
+        part = waiting.pop()
+        if id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            waiting.extend(child for child in reversed(part._modules.values()) if child is not None)
+
+
+def _part(module: nn.Module, numbers: Mapping[int, int], length: int) -> _Part | None:
+    """One module of a mould; None if it holds something that is not plain, or has hooks."""
+    attributes = vars(module).copy()
+    if any(attributes[name] for name in _HOOKS):
+        return None
+    ordered = list(_HOOKS)
+    copied = [(name, attributes[name].copy()) for name in _COPIED]
+    lists = []
+    for name, value in attributes.items():
+        kind = type(value)
+        if kind in _SURE or name in _EMPTY:
+            continue
+        if not _is_plain_value(value):
+            return None
+        if kind is OrderedDict and not value:
+            ordered.append(name)
+        elif kind in (dict, OrderedDict, set):
+            copied.append((name, value.copy()))
+        elif kind is list:
+            lists.append((name, copy.deepcopy(value)))
+    children = tuple(
+        (name, None if child is None else numbers[id(child)]) for name, child in attributes["_modules"].items()
+    )
+    path = attributes[PATH][length:] if PATH in attributes else None
+    return _Part(type(module), attributes, tuple(ordered), tuple(copied), tuple(lists), children, path)
 
 
 def _is_plain_value(value: Any) -> bool:
@@ -53,39 +176,3 @@ def _is_plain_value(value: Any) -> bool:
 def _of_a_module(function: types.BuiltinFunctionType) -> bool:
     """Whether a built-in is a function (torch.relu), and not a method bound to a value."""
     return function.__self__ is None or isinstance(function.__self__, (types.ModuleType, type))
-
-
-def clone(module: _Module, moved: dict[int, dict[str, Any]], instead: Mapping[int, nn.Module] | None = None) -> _Module:
-    """The same tree of modules; shared children stay shared.
-
-    Args:
-        module: plain.
-        moved: is filled: id of a dictionary of tensors of the old tree -> that of the new one.
-        instead: id of a module of the old tree -> what takes its place as it is; `LEFT_OUT` takes its place away.
-    """
-    return _clone(module, moved, dict(instead or {}))
-
-
-def _clone(module: _Module, moved: dict[int, dict[str, Any]], known: dict[int, nn.Module]) -> _Module:
-    found = known.get(id(module))
-    if found is not None:
-        return found  # type: ignore[return-value]
-    new = module.__class__.__new__(module.__class__)
-    known[id(module)] = new
-    old = module.__dict__
-    own = new.__dict__
-    own.update(old)
-    for name, value in old.items():
-        kind = type(value)
-        if kind in _COPIED:
-            own[name] = value.copy() if value else kind()
-        elif kind is list:
-            own[name] = copy.deepcopy(value)
-    moved[id(old["_parameters"])] = own["_parameters"]
-    moved[id(old["_buffers"])] = own["_buffers"]
-    children = own["_modules"] = {}
-    for name, child in old["_modules"].items():
-        cloned = None if child is None else _clone(child, moved, known)
-        if cloned is not LEFT_OUT:
-            children[name] = cloned
-    return new

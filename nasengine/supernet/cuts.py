@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Shape = tuple[int, ...]
 
@@ -110,6 +110,8 @@ class Part:
         dense: whether the view lies in memory without gaps.
         strides: of a dense copy, its axes in the order of the whole's in memory.
         room: elements that a copy takes in a buffer, and the whole in another.
+        is_whole: whether it is all of the tensor.
+        is_learned: whether the tensor is a parameter.
     """
 
     cut: Cut
@@ -118,6 +120,8 @@ class Part:
     dense: bool
     strides: Shape
     room: tuple[int, int]
+    is_whole: bool
+    is_learned: bool
 
     @classmethod
     def of(cls, cut: Cut, whole: Tensor) -> Part:
@@ -125,7 +129,9 @@ class Part:
         view = cut.of(whole.detach()) if cut.is_view else None
         strides = dense_strides(cut.shape, whole.stride())
         dense = view is not None and view.stride() == strides
-        return cls(cut, whole, view, dense, strides, (_aligned(math.prod(cut.shape)), _aligned(whole.numel())))
+        room = _aligned(math.prod(cut.shape)), _aligned(whole.numel())
+        is_whole = view is not None and cut.shape == whole.shape
+        return cls(cut, whole, view, dense, strides, room, is_whole, isinstance(whole, nn.Parameter))
 
 
 class Shelf:

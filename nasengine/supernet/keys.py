@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -37,15 +37,17 @@ class Layer:
     factors: dict[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A tensor that a network learns or keeps statistics in, and where it hangs.
+
+    A tuple, as every new network has hundreds.
 
     Args:
         key: of the tensor; one tensor that hangs in several places has the key of the first.
         layer: the key of the layer it belongs to.
         slots, name: the dictionary that it hangs in, and its key there.
         tensor: itself.
+        shape: of the tensor.
         leaf: the layer's row of the table.
         roles: what its axes stand for.
         factors: what its first axis is made of, where that was declared.
@@ -57,6 +59,7 @@ class Held:
     slots: Slots
     name: str
     tensor: Tensor
+    shape: tuple[int, ...]
     leaf: Leaf | None
     roles: tuple[Role, ...]
     factors: tuple[int, ...] | None
@@ -98,6 +101,8 @@ def tensors(network: nn.Module, leave_out: Collection[int] = ()) -> Iterator[Hel
     """
     first: dict[int, str] = {}
     for layer in layers(network, leave_out):
+        if not layer.module._parameters and not layer.module._buffers:
+            continue
         foreign = foreign_kind(layer.module) if layer.leaf is None and layer.module._parameters else ""
         for prefix, owner in _owners(layer.module):
             learned = [(owner._parameters, name, t) for name, t in owner._parameters.items()]
@@ -109,7 +114,8 @@ def tensors(network: nn.Module, leave_out: Collection[int] = ()) -> Iterator[Hel
                 key = first.setdefault(id(tensor), f"{layer.key}.{full}")
                 factors = layer.factors.get(name) if layer.leaf is None else layer.leaf.factors
                 roles = roles_of(layer.module, full, tensor)
-                yield Held(key, layer.key, slots, name, tensor, layer.leaf, roles, factors, foreign)
+                shape = tuple(tensor.shape)
+                yield Held(key, layer.key, slots, name, tensor, shape, layer.leaf, roles, factors, foreign)
 
 
 def _owners(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

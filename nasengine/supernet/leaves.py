@@ -12,9 +12,11 @@ Then the first heads of each of the three are taken, and not the first rows of t
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -25,6 +27,9 @@ from nasengine.networks.blocks import normalization
 from nasengine.supernet.errors import SupernetError
 
 NAME = "axes"
+LEAVES = (
+    nn.Linear, _ConvNd, nn.Embedding, nn.MultiheadAttention, _NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU
+)  # fmt: skip
 
 
 class Role(enum.Enum):
@@ -62,7 +67,10 @@ class Leaf:
 
 def leaf_of(module: nn.Module) -> Leaf | None:
     """The row of a module; None for one that is not in the table."""
-    kind = type(module).__name__
+    of: Any = type(module)
+    if not _may_be_leaf(of):
+        return None
+    kind = of.__name__
     match module:
         case nn.Linear():
             return Leaf(kind, module.in_features, module.out_features, dim=-1)
@@ -84,6 +92,11 @@ def leaf_of(module: nn.Module) -> Leaf | None:
         case nn.PReLU() if module.num_parameters > 1:
             return Leaf(kind, module.num_parameters, module.num_parameters, follows=True)
     return None
+
+
+@functools.lru_cache(maxsize=1000)
+def _may_be_leaf(kind: Any) -> bool:
+    return issubclass(kind, LEAVES)
 
 
 def foreign_kind(module: nn.Module) -> str:

@@ -47,7 +47,7 @@ class Parts:
         known = self._known
         for each in held:
             channels = inputs.get(each.layer) if inputs and each.leaf is not None else None
-            key = each.key, tuple(each.tensor.shape), each.factors, channels
+            key = each.key, each.shape, each.factors, channels
             cut = known.get(key)
             if cut is None:
                 if len(known) >= MOST_CUTS:

@@ -11,23 +11,31 @@ import copy
 import functools
 import gc
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nasengine.build import ModuleCall, NodeError, instantiate, resolve
+from nasengine.build import ModuleCall, NodeError, check_overrides, instantiate, refuse_what_has_no_network
 from nasengine.build.initial_weights import WithoutInitialWeights
+from nasengine.build.known_layers import KnownLayers
+from nasengine.build.module_call import SCALARS
+from nasengine.build.network import explicit_network
+from nasengine.errors import InputError
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
-from nasengine.supernet.cloning import clone, is_plain
-from nasengine.supernet.keys import Held, layers, tensors
-from nasengine.supernet.leaves import Leaf, Role
+from nasengine.supernet.casting import Own, Pattern
+from nasengine.supernet.cloning import modules_of
+from nasengine.supernet.keys import Held, tensors
 from nasengine.supernet.skeletons import Skeletons, parts_of
 
 META = torch.device("meta")
+_NO_TENSORS = frozenset({type(None), bool, int, float, str, tuple, list, dict, set, OrderedDict})
+MOST_DRAWN = 100  # networks that are built ahead, a few milliseconds each
+IN_A_ROW = 10
 MOST_BLOCKS = 4096  # kept, of some kilobytes each
 
 
@@ -48,27 +56,17 @@ class _Block:
     held: tuple[Held, ...]
 
     @functools.cached_property
-    def plain(self) -> bool:
-        """Whether it can be cloned; looked at when it is wanted again."""
-        return is_plain(self.module)
+    def pattern(self) -> Pattern | None:
+        """What further ones are cast from, if that can be."""
+        return Pattern.of(self.module, self.path, self.held)
 
-    def again(self, path: str) -> tuple[nn.Module, tuple[Held, ...]]:
+    def again(self, path: str) -> Own:
         """Another one, at another path."""
-        length = len(self.path)
-        if not self.plain:
-            module = copy.deepcopy(self.module)
-            _move(module, path, length)
-            return module, tuple(tensors(module))
-        moved: dict[int, dict[str, Any]] = {}
-        module = clone(self.module, moved)
-        _move(module, path, length)
-        return module, tuple(
-            Held(path + h.key[length:], path + h.layer[length:], moved[id(h.slots)], *_rest(h)) for h in self.held
-        )
-
-
-def _rest(held: Held) -> tuple[str, Tensor, Leaf | None, tuple[Role, ...], tuple[int, ...] | None, str]:
-    return held.name, held.tensor, held.leaf, held.roles, held.factors, held.foreign
+        if self.pattern is not None:
+            return self.pattern.cast(path)
+        module = copy.deepcopy(self.module)
+        _move(module, path, len(self.path))
+        return module, tuple(tensors(module))
 
 
 def _move(module: nn.Module, path: str, length: int) -> None:
@@ -95,9 +93,12 @@ class Builder:
     def __init__(
         self, space: SearchSpace, overrides: Mapping[str, Any] | None, device: torch.device, dtype: torch.dtype
     ) -> None:
+        refuse_what_has_no_network(space)
+        check_overrides(space, overrides)
         self.space, self.overrides, self.device, self.dtype = space, overrides, device, dtype
-        self._blocks: OrderedDict[Hashable, _Block] = OrderedDict()
+        self._blocks: OrderedDict[Hashable, Callable[[str], Own]] = OrderedDict()  # makes another at a path
         self._skeletons = Skeletons()
+        self._constructions = self._casts = 0  # of blocks that hold no others
 
     def network(self, architecture: Architecture) -> Private:
         """The private network of an architecture; it belongs to the caller alone, and is in training mode.
@@ -109,14 +110,36 @@ class Builder:
         collects = gc.isenabled()
         gc.disable()  # thousands of small dictionaries are made; looking through all of memory for them takes longer
         try:
-            call = resolve(self.space, architecture, network=self.overrides)
+            call = explicit_network(self.space.fill(architecture), self.overrides)
+            self._skeletons.begin()
             return Private(*self._build(call, {}))
         finally:
             if collects:
                 gc.enable()
             torch.set_rng_state(state)
 
-    def _build(self, call: ModuleCall, here: dict[Hashable, _Block]) -> tuple[nn.Module, tuple[Held, ...]]:
+    def meet(self, make: Callable[[Architecture], object]) -> None:
+        """Have networks made that are drawn by lot, so that most blocks of those to come are known.
+
+        It ends early when nothing new is met any more, or never anything that was met before.
+
+        Args:
+            make: what makes a network by this builder.
+        """
+        rng = np.random.default_rng(0)
+        new = old = 0  # how many networks in a row are all new, or not new at all
+        for _ in range(MOST_DRAWN):
+            if max(new, old) >= IN_A_ROW:
+                return
+            constructed, again = self._constructions, self._casts
+            try:
+                make(self.space.sample(rng))
+            except (InputError, NodeError):
+                return  # whoever asks for an architecture that cannot be built hears of it then
+            new = new + 1 if self._casts == again else 0
+            old = old + 1 if self._constructions == constructed else 0
+
+    def _build(self, call: ModuleCall, here: dict[Hashable, _Block]) -> Own:
         """A module and its tensors.
 
         Args:
@@ -124,18 +147,27 @@ class Builder:
         """
         inner: list[ModuleCall] = []
         _collect(call.arguments, inner)
-        length = len(call.path)
-        key = call.configuration, tuple(part.path[length:] for part in inner)
-        block = here.get(key) if inner else self._blocks.get(key)
-        if block is None:
-            block = self._constructed(call, here)
-            if inner:
-                here[key] = block
-                return block.module, block.held
-            if len(self._blocks) >= MOST_BLOCKS:
-                self._blocks.popitem(last=False)
-            self._blocks[key] = block
-        return block.again(call.path)
+        if inner:
+            length = len(call.path)
+            key: Hashable = call.configuration, tuple(part.path[length:] for part in inner)
+            block = here.get(key)
+            if block is not None:
+                return block.again(call.path)
+            here[key] = block = self._constructed(call, here)
+            return block.module, block.held
+        again = self._blocks.get(call.configuration)
+        if again is not None:
+            self._casts += 1
+            return again(call.path)
+        self._constructions += 1
+        block = self._constructed(call, here)
+        if len(self._blocks) >= MOST_BLOCKS:
+            self._blocks.popitem(last=False)
+        if block.pattern is None:
+            self._blocks[call.configuration] = block.again
+            return block.again(call.path)
+        self._blocks[call.configuration] = block.pattern.cast
+        return block.module, block.held  # which the pattern, taken before, does not know
 
     def _constructed(self, call: ModuleCall, here: dict[Hashable, _Block]) -> _Block:
         """A module without memory; on the CPU where its constructor reads values, or keeps tensors besides weights."""
@@ -168,7 +200,7 @@ class Builder:
         module, own = around
         return _Block(module, call.path, (*own, *held))
 
-    def _made(self, whole: ModuleCall, nested: set[int]) -> tuple[nn.Module, tuple[Held, ...]]:
+    def _made(self, whole: ModuleCall, nested: set[int]) -> Own:
         """What a constructor makes of arguments that are built, and its own tensors."""
         module = self._on(META, whole)
         own = None if module is None else tuple(tensors(module, nested))
@@ -184,7 +216,7 @@ class Builder:
     def _on(self, device: torch.device, call: ModuleCall) -> nn.Module | None:
         """The module on a device; None if it cannot be made without memory."""
         try:
-            with device, WithoutInitialWeights():
+            with device, WithoutInitialWeights(), KnownLayers():
                 return instantiate(call)
         except NodeError as error:
             if device.type == "meta" and isinstance(error.__cause__, (NotImplementedError, RuntimeError)):
@@ -194,6 +226,8 @@ class Builder:
 
 def _collect(value: Any, found: list[ModuleCall]) -> None:
     """The calls among arguments, and those among theirs."""
+    if type(value) in SCALARS:
+        return
     if isinstance(value, ModuleCall):
         found.append(value)
         _collect(value.arguments, found)
@@ -215,9 +249,9 @@ def constants(
         leave_out: ids of modules that are not to be entered.
     """
     shared = {id(each.tensor) for each in held}
-    for layer in layers(network, leave_out):
-        for part in layer.module.modules() if isinstance(layer.module, nn.MultiheadAttention) else (layer.module,):
-            for slots in (part._parameters, part._buffers, vars(part)):
-                for name, value in slots.items():
-                    if isinstance(value, Tensor) and id(value) not in shared:
-                        yield slots, name, value
+    for part in modules_of(network, leave_out):
+        own = vars(part)
+        for slots in (own["_parameters"], own["_buffers"], own):
+            for name, value in slots.items():
+                if type(value) not in _NO_TENSORS and isinstance(value, Tensor) and id(value) not in shared:
+                    yield slots, name, value

@@ -9,7 +9,7 @@ there is a skeleton for each pattern of what is there; where that differs too, t
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,15 +17,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from nasengine.build import ModuleCall
-from nasengine.supernet.cloning import LEFT_OUT, clone, is_plain
-from nasengine.supernet.keys import Held, tensors
+from nasengine.supernet.casting import Own, Pattern
+from nasengine.supernet.cloning import LEFT_OUT, Mould, modules_of
+from nasengine.supernet.keys import tensors
 
 # Times that the skeletons of a class must agree with its constructor (each must once); True: where parts are absent.
 TRIALS = {False: 2, True: 4}
+# Networks that must have a key before there is a skeleton for it; more where those of other widths have one already.
+MEETINGS, MORE_MEETINGS = 2, 8
 MOST_MET = 20_000  # keys that are remembered
 _PLAIN = (bool, int, float, str, type(None))
 _COMPARED = (*_PLAIN, tuple, list)
-Own = tuple[nn.Module, tuple[Held, ...]]
+_CHANGED = frozenset({dict, OrderedDict, set, list})  # what may change without being another object
 Make = Callable[[ModuleCall], nn.Module | None]
 
 
@@ -38,44 +41,29 @@ class Skeleton:
     """What a constructor made around holes.
 
     Args:
-        module: with holes.
-        path: where it was made.
-        holes: in the order of the arguments.
-        held: tensors of its own.
+        pattern: of the module with holes, in the order of the arguments.
         kind: of the call: all but whole numbers, which are mostly widths.
-        absent: id of a hole -> what stands there when no module comes.
+        absent: for each hole, what stands there when no module comes, if that can be.
         agreed: whether it agreed with the constructor; by whether some part was absent.
     """
 
-    module: nn.Module
-    path: str
-    holes: Sequence[nn.Module]
-    held: tuple[Held, ...]
+    pattern: Pattern
     kind: Hashable
-    absent: Mapping[int, nn.Module]
+    absent: Sequence[Mould | nn.Module | None]
     agreed: set[bool] = field(default_factory=set)
 
     def around(self, parts: Sequence[nn.Module | None], path: str) -> Own | None:
         """The module with real parts in place of the holes, and its own tensors; None if one may not be absent."""
-        known: dict[int, nn.Module] = {}
-        if len(parts) != len(self.holes):
+        if len(parts) != len(self.absent):
             return None
-        for hole, part in zip(self.holes, parts, strict=True):
-            if part is None and id(hole) not in self.absent:
+        given: list[nn.Module | None] = []
+        for part, stand_in in zip(parts, self.absent, strict=True):
+            if part is None and stand_in is None:
                 return None
             if part is None:
-                stand_in = self.absent[id(hole)]
-                part = stand_in if stand_in is LEFT_OUT else clone(stand_in, {})
-            known[id(hole)] = part
-        moved: dict[int, dict[str, Any]] = {}
-        module = clone(self.module, moved, known)
-        vars(module)["node_path"] = path
-        length = len(self.path)
-        held = (
-            replace(h, key=path + h.key[length:], layer=path + h.layer[length:], slots=moved[id(h.slots)])
-            for h in self.held
-        )
-        return module, tuple(held)
+                part = stand_in.cast("")[0] if isinstance(stand_in, Mould) else stand_in
+            given.append(part)
+        return self.pattern.cast(path, given)
 
 
 class Skeletons:
@@ -83,8 +71,14 @@ class Skeletons:
 
     def __init__(self) -> None:
         self._known: dict[Hashable, Skeleton | None] = {}
-        self._met: set[Hashable] = set()
+        self._met: dict[Hashable, tuple[int, int]] = {}  # key -> in how many networks it was met, and the last of them
+        self._network = 0
+        self._kinds: set[Hashable] = set()  # of the calls that there is a skeleton for
         self._trials: Counter[tuple[Hashable, bool]] = Counter()  # by class and what is no whole number
+
+    def begin(self) -> None:
+        """Go on with another network."""
+        self._network += 1
 
     def key(self, call: ModuleCall) -> Hashable:
         """What the skeleton of a call may depend on: without a pattern of what is absent, as long as that works."""
@@ -118,19 +112,23 @@ class Skeletons:
             make: a call without memory; None where that is not possible.
             construct: the real thing.
         """
-        if key not in self._met or self._failed(key):
-            if len(self._met) < MOST_MET:
-                self._met.add(key)  # one that never comes again is not worth a trial
-            return construct()
+        times, last = self._met.get(key, (0, 0))
+        if last != self._network and len(self._met) < MOST_MET:
+            times += 1
+            self._met[key] = times, self._network
+        kind = _kind(call.target, call.arguments)
+        if self._failed(key) or times < (MEETINGS if kind not in self._kinds or key in self._known else MORE_MEETINGS):
+            return construct()  # what hardly any other network has is not worth a trial
+        self._kinds.add(kind)
         there = [part for part in parts if part is not None]
-        before = [_features(part) for part in there]
+        before = [_Snapshot(module) for part in there for module in modules_of(part)]
         module, own = construct()
         if key not in self._known:
             self._known[key] = _skeleton(call, make)
         skeleton = self._known[key]
         if skeleton is not None:
             copied = skeleton.around(parts, call.path)
-            changed = [_features(part) for part in there] != before
+            changed = any(snapshot.is_old() for snapshot in before)
             ids = set(map(id, there))
             same = copied is not None and _features(copied[0], ids) == _features(module, ids)
             if changed or copied is None or not same or [h.key for h in copied[1]] != [h.key for h in own]:
@@ -201,14 +199,18 @@ def _skeleton(call: ModuleCall, make: Make) -> Skeleton | None:
 
     holes: list[nn.Module] = []
     module = _made(call, filled(call.arguments, holes, True), make)
-    if module is None or not is_plain(module):
+    if module is None:
         return None
     own = tuple(tensors(module, {id(hole) for hole in holes}))
+    pattern = Pattern.of(module, call.path, own, holes)
+    if pattern is None:
+        return None
     others: list[nn.Module] = []
     arguments = filled(call.arguments, others, False)
     empty = _made(call, arguments, make) if len(others) < len(holes) else None
     absent = {} if empty is None else _stand_ins(module, empty, {id(hole) for hole in holes})
-    return Skeleton(module, call.path, holes, own, _kind(call.target, call.arguments), absent)
+    kind = _kind(call.target, call.arguments)
+    return Skeleton(pattern, kind, [absent.get(id(hole)) for hole in holes])
 
 
 def _kind(target: type[nn.Module], arguments: Mapping[str, Any]) -> Hashable:
@@ -232,19 +234,58 @@ def _made(call: ModuleCall, arguments: Any, make: Make) -> nn.Module | None:
         return None
 
 
-def _stand_ins(full: nn.Module, empty: nn.Module, holes: set[int]) -> dict[int, nn.Module]:
+def _stand_ins(full: nn.Module, empty: nn.Module, holes: set[int]) -> dict[int, Mould | nn.Module]:
     """Id of a hole -> what the constructor put into its place when there was no module for it."""
     others = dict(empty.named_modules(remove_duplicate=False))
-    found: dict[int, nn.Module] = {}
+    found: dict[int, Mould | nn.Module] = {}
     for path, parent in full.named_modules():
         for name, child in parent._modules.items():
             if id(child) not in holes:
                 continue
             beside = others[path]._modules if path in others else {}
             stand_in = beside.get(name, LEFT_OUT)
-            if isinstance(stand_in, nn.Module) and is_plain(stand_in) and not any(True for _ in tensors(stand_in)):
-                found.setdefault(id(child), stand_in)
+            if stand_in is LEFT_OUT:
+                found.setdefault(id(child), LEFT_OUT)
+            elif isinstance(stand_in, nn.Module) and not any(True for _ in tensors(stand_in)):
+                mould = Mould.of(stand_in)
+                if mould is not None:
+                    found.setdefault(id(child), mould)
     return found
+
+
+class _Snapshot:
+    """What a module has now.
+
+    Args:
+        module: it, without those in it.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._now = vars(module)
+        self._then = self._now.copy()
+        self._inner = [(value, value.copy()) for value in self._then.values() if type(value) in _CHANGED and value]
+        self._empty = [value for value in self._then.values() if type(value) in _CHANGED and not value]
+
+    def is_old(self) -> bool:
+        """Whether the module has changed since."""
+        if any(self._empty):
+            return True
+        return not all(_same(old, new) for old, new in ((self._then, self._now), *self._inner))
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether two containers hold the same objects, or equal plain values."""
+    if len(old) != len(new):
+        return False
+    if isinstance(old, set):
+        return bool(old == new)
+    if isinstance(old, list):
+        pairs = zip(old, new, strict=True)
+    elif [*old] != [*new]:
+        return False
+    else:
+        pairs = zip(old.values(), new.values(), strict=True)
+    return all(a is b or (type(a) is type(b) and isinstance(a, _PLAIN) and a == b) for a, b in pairs)
 
 
 def _features(module: nn.Module, leave_out: Collection[int] = ()) -> list[Hashable]:

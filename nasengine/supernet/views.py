@@ -53,19 +53,16 @@ class View:
         with torch.inference_mode(False), torch.no_grad():
             for held, cut in zip(private.held, cuts, strict=True):
                 whole = store[held.key]
-                if isinstance(whole, nn.Parameter):
-                    if cut.shape == whole.shape and cut.is_view:
-                        held.slots[held.name] = whole
-                    else:
-                        self._places.append((held.slots, held.name))
-                        taken.append(shelf.part(cut, whole))
-                    continue
-                if cut.shape == whole.shape and cut.is_view:
+                part = shelf.part(cut, whole)
+                if part.is_whole:
                     held.slots[held.name] = whole
-                    continue
-                view = shelf.part(cut, whole).view
-                own = held.slots[held.name] = cut.of(whole) if view is None else view
-                if view is None:
+                elif part.is_learned:
+                    self._places.append((held.slots, held.name))
+                    taken.append(part)
+                elif part.view is not None:
+                    held.slots[held.name] = part.view
+                else:
+                    own = held.slots[held.name] = cut.of(whole)
                     self._statistics.append(_Statistic(held.slots, held.name, own, whole, cut))
             self._bundle = Bundle(taken)
             # What hangs there between runs: views, and where there is none what has no memory.
