@@ -14,14 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Side by side; with fewer, of so many numbers each, most of a GPU would have none to add up.
+ENOUGH_SUMS = 2**16
 Gradients = tuple[Tensor | None, ...]
 
 
 class NormalizeImages(torch.autograd.Function):
     """A batch norm: by mean and variance of a channel over all images of an architecture.
 
-    Each image is summed up by itself, and these (B * F, C) sums then for each architecture: so the large sums are over
-    the same axes as a plain norm's, whatever K is.
+    Each image (or piece of it) is summed up by itself, then these few sums for each architecture: so the large sums
+    are over the same axes as a plain norm's, whatever K is.
     """
 
     @staticmethod
@@ -35,20 +37,19 @@ class NormalizeImages(torch.autograd.Function):
             parts: R, K and F.
         """
         exact = precise(x)
-        if x.dim() > 2:
-            variances, means = torch.var_mean(exact, tuple(range(2, x.dim())), correction=0)  # (B * F, C)
+        cut = in_pieces(exact)  # (B * F, P, C, …)
+        if cut.dim() > 3:
+            variances, means = torch.var_mean(cut, tuple(range(3, cut.dim())), correction=0)  # (B * F, P, C)
         else:
-            variances, means = torch.zeros_like(exact), exact
-        means = means.view(*parts, -1)  # (R, K, F, C)
+            variances, means = torch.zeros_like(cut), cut
+        means, variances = of_architectures(means, parts), of_architectures(variances, parts)
         mean = means.mean((0, 2))  # (K, C)
-        variance = (variances.view(*parts, -1) + (means - mean[:, None]).square()).mean((0, 2))
+        variance = (variances + (means - mean[:, None]).square()).mean((0, 2))
         scale = torch.rsqrt(variance + eps)
         ctx.save_for_backward(x, weight, mean, scale)
         ctx.parts, ctx.shifts = parts, bias is not None
-        centred, factor = (
-            exact - of_rows(mean, parts, x),
-            of_rows(scale if weight is None else scale * weight, parts, x),
-        )
+        centred = exact - of_rows(mean, parts, x)
+        factor = of_rows(scale if weight is None else scale * weight, parts, x)
         if bias is None:
             return (centred * factor).to(x.dtype)
         return torch.addcmul(bias.view(-1, *[1] * (x.dim() - 2)), centred, factor).to(x.dtype)
@@ -126,8 +127,24 @@ def precise(x: Tensor) -> Tensor:
 
 def of_each(x: Tensor, parts: tuple[int, int, int], dtype: torch.dtype) -> Tensor:
     """(B * F, C, …) to (K, C), the sums of each architecture."""
-    rows = x.sum(tuple(range(2, x.dim())), dtype=dtype) if x.dim() > 2 else x
-    return rows.view(*parts, -1).sum((0, 2), dtype=dtype)
+    cut = in_pieces(x)  # (B * F, P, C, …)
+    sums = cut.sum(tuple(range(3, cut.dim())), dtype=dtype) if cut.dim() > 3 else cut
+    return of_architectures(sums, parts).sum((0, 2), dtype=dtype)
+
+
+def of_architectures(sums: Tensor, parts: tuple[int, int, int]) -> Tensor:
+    """(B * F, P, C) to (R, K, F * P, C)."""
+    repeats, architectures, _ = parts
+    return sums.reshape(repeats, architectures, -1, sums.shape[2])
+
+
+def in_pieces(x: Tensor) -> Tensor:
+    """(B * F, C, H, …) to (B * F, P, C, H / P, …), a view with P so large that sums of pieces keep a GPU busy."""
+    if x.dim() == 2:
+        return x[:, None]
+    height, sums = x.shape[2], x.shape[0] * x.shape[1]
+    pieces = next((p for p in range(1, height) if height % p == 0 and sums * p >= ENOUGH_SUMS), 1)
+    return x.view(*x.shape[:2], pieces, height // pieces, *x.shape[3:]).transpose(1, 2)
 
 
 def of_rows(values: Tensor, parts: tuple[int, int, int], x: Tensor) -> Tensor:
