@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from nasengine.build import build, check_overrides, refuse_what_has_no_network
-from nasengine.errors import InputError, Problem
+from nasengine.errors import InputError
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
+from nasengine.supernet import arguments
 from nasengine.supernet.comparison import unlike
 from nasengine.supernet.cuts import Cut, Shelf
 from nasengine.supernet.extent import survey
@@ -27,6 +28,7 @@ from nasengine.supernet.several import Several
 from nasengine.supernet.views import View, copy_out
 from nasengine.supernet.weights import load_weights, make_weights
 
+FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, IndexError)  # of a network that runs
 MOST_VIEWS = 1024  # networks that are kept, of some hundred kilobytes each
 
 
@@ -46,7 +48,7 @@ class Supernet:
         on_note: told in a line what a person should know, such as `print`; None: nobody listens.
 
     Raises:
-        InputError: a space that has no plain network, or fewer than one model.
+        InputError: a space that has no plain network, fewer than one model, or a value of a wrong type.
         SupernetError: a layer whose weights cannot be shared.
     """
 
@@ -62,14 +64,14 @@ class Supernet:
         compiled: bool = False,
         on_note: Callable[[str], None] | None = None,
     ) -> None:
-        if models < 1:
-            raise InputError(Problem(f"a supernet has at least one set of weights, got {models}"))
+        arguments.check_space(space)
+        arguments.check_settings(models, network, seed, dtype, compiled)
         refuse_what_has_no_network(space)
         check_overrides(space, network)
         self.space = space
         self.network = dict(network or {})
         self.models = models
-        self.device = torch.device(device)
+        self.device = arguments.checked_device(device)
         self.dtype = dtype
         self.training = True
         self.compiled = compiled
@@ -86,6 +88,7 @@ class Supernet:
         ]
         self._shelves = [Shelf() for _ in range(models)]
         self._views: OrderedDict[tuple[Architecture, int], nn.Module] = OrderedDict()
+        self.builder.meet(lambda architecture: self._made(architecture, 0))
 
     def __call__(self, images: Tensor, architecture: Architecture, *, model: int = 0) -> Tensor:
         """What the network of an architecture gives for a batch of images.
@@ -93,8 +96,17 @@ class Supernet:
         Args:
             images: (N, C, H, W)
             model: which set of weights.
+
+        Raises:
+            InputError: no architecture of the space, or images that its network cannot take.
         """
-        output: Tensor = self.view(architecture, model=model)(images)
+        arguments.check_images(self.space, images)
+        network = self.view(architecture, model=model)
+        try:
+            output: Tensor = network(images)
+        except FAILURES as error:
+            self._explain(images, architecture, error)
+            raise
         return output
 
     def view(self, architecture: Architecture, *, model: int = 0) -> nn.Module:
@@ -102,13 +114,11 @@ class Supernet:
 
         It is kept: asked for again, it is the same module. Its gradients flow to the shared parameters.
         """
+        arguments.check_type(self.space, architecture)
         found = self._views.get((architecture, model))
         if found is None:
-            store = self._store(model)
-            private = self.builder.network(architecture)
-            cuts = self.parts.cuts(private.held, self._inputs(architecture, private.held))
-            View(private, store, cuts, self._shelves[model])
-            found = private.network if self.training else private.network.eval()
+            made = self._made(architecture, model)
+            found = made if self.training else made.eval()
             if len(self._views) >= MOST_VIEWS:
                 self._views.popitem(last=False)
             self._views[architecture, model] = found
@@ -120,6 +130,7 @@ class Supernet:
 
     def subnet(self, architecture: Architecture, *, model: int = 0) -> nn.Module:
         """A network of its own with the values that its view has now, as `build` makes it."""
+        arguments.check_architecture(self.space, architecture)
         network = build(self.space, architecture, network=self.network, seed=0).to(self.device, self.dtype)
         held = list(tensors(network))
         copy_out(held, self._store(model), self.parts.cuts(held, self._inputs(architecture, held)))
@@ -135,12 +146,36 @@ class Supernet:
             images: (N, C, H, W), N a multiple of K.
             architectures: K of them.
             model: which set of weights.
+
+        Raises:
+            InputError: architectures of another space, or as many as do not divide the images; images that their
+                networks cannot take.
         """
-        return self._several.batch(images, architectures, model=model)
+        arguments.check_images(self.space, images)
+        arguments.check_several(self.space, images, architectures)
+        arguments.check_model(model, self.models)
+        try:
+            return self._several.batch(images, architectures, model=model)
+        except InputError:
+            self._refuse_others(architectures)
+            raise
+        except FAILURES as error:
+            self._explain(images, architectures[0], error)
+            raise
 
     def plans(self, architectures: Sequence[Architecture]) -> list[Plan]:
-        """Which of some architectures can share a masked pass."""
-        return self._several.plans(architectures)
+        """Which of some architectures can share a masked pass.
+
+        Raises:
+            InputError: one is of another space.
+        """
+        for architecture in architectures:
+            arguments.check_type(self.space, architecture)
+        try:
+            return self._several.plans(architectures)
+        except InputError:
+            self._refuse_others(architectures)
+            raise
 
     def compile(self) -> Supernet:
         """The same as `compiled=True`, for the passes to come."""
@@ -196,6 +231,7 @@ class Supernet:
 
     def active(self, architecture: Architecture) -> dict[str, Active]:
         """Layer -> which channels of the shared layer an architecture uses, for every layer of its network."""
+        arguments.check_architecture(self.space, architecture)
         return self.probe.active(architecture)
 
     @functools.cached_property
@@ -212,9 +248,28 @@ class Supernet:
         twin._views, twin._shelves = OrderedDict(), [Shelf()]
         return twin
 
+    def _refuse_others(self, architectures: Sequence[Architecture]) -> None:
+        """Say what is wrong with architectures that are not of this space."""
+        for architecture in architectures:
+            arguments.check_architecture(self.space, architecture)
+
+    def _explain(self, images: Tensor, architecture: Architecture, error: Exception) -> None:
+        """Raise what is wrong with images that a network could not take, if that is it."""
+        problems = arguments.explain_images(self.space, images, architecture, self.device, self.dtype)
+        if problems:
+            raise InputError(problems) from error
+
+    def _made(self, architecture: Architecture, model: int) -> nn.Module:
+        """A new view."""
+        arguments.check_architecture(self.space, architecture)
+        store = self._store(model)
+        private = self.builder.network(architecture)
+        cuts = self.parts.cuts(private.held, self._inputs(architecture, private.held))
+        View(private, store, cuts, self._shelves[model])
+        return private.network
+
     def _store(self, model: int) -> dict[str, Tensor]:
-        if not 0 <= model < self.models:
-            raise InputError(Problem(f"there is no model {model}: this supernet has {self.models}, numbered from 0"))
+        arguments.check_model(model, self.models)
         return self._stores[model]
 
     def _inputs(self, architecture: Architecture, held: Sequence[Held]) -> Mapping[str, tuple[int, ...]]:

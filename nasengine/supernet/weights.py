@@ -67,6 +67,9 @@ def load_weights(stores: list[Store], state: Mapping[str, Tensor]) -> None:
     Raises:
         InputError: names the tensors that are missing, unknown, or of another shape.
     """
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        found = type(state).__name__ if not isinstance(state, Mapping) else "a mapping with other values"
+        raise InputError(Problem(f"weights map names to tensors, got {found}", expected="what supernet.state() gives"))
     wanted = {f"{number}/{key}": tensor for number, store in enumerate(stores) for key, tensor in store.items()}
     problems = [Problem(f"the weights lack {name}") for name in wanted if name not in state]
     problems += [
