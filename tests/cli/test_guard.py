@@ -61,7 +61,8 @@ def test_an_error_of_ours_is_one_line_that_names_the_file_with_the_traceback(
     assert "raise ZeroDivisionError" in Path(second.partition("traceback: ")[2]).read_text()
 
 
-@pytest.mark.parametrize("allowed", [2_000, 6_000])  # bytes a file: the journal breaks, or the files after it
+# Bytes a file: the journal breaks, or the files after it.
+@pytest.mark.parametrize("allowed", [2_000, pytest.param(6_000, marks=pytest.mark.thorough)])
 def test_a_full_disk_ends_a_run_with_its_reason(tmp_path: Path, allowed: int) -> None:
     (tmp_path / "space.yaml").write_text(json.dumps(SPACE))
     (tmp_path / "strategy.yaml").write_text(STRATEGY)

@@ -19,7 +19,7 @@ FEW, MANY = 4, 20  # architectures of a space; the large ones wait for the thoro
 LARGE = {
     "space vit_resnas_tiny": 3,
     "space pooling_resnet50_cifar": 2,
-    "space pooling_resnet50": 0,
+    "space pooling_resnet50": 2,
     "space vit_resnas_small": 0,
     "space vit_resnas_medium": 0,
 }
