@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasengine.build.network import task_of
-from nasengine.errors import Problem
+from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.supernet.errors import SupernetError
 from nasengine.supernet.keys import tensors
@@ -202,7 +202,7 @@ def images_for(weights: SharedWeights, architecture: Architecture, count: int, s
                 weights(tried, architecture)
             height, width = side, side
             break
-        except (RuntimeError, ValueError):
+        except (RuntimeError, ValueError, InputError):
             continue
     images = torch.randn(IMAGES * count, channels, height, width, dtype=torch.double, generator=generator)
     return images.to(weights.device)

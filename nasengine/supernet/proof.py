@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from nasengine.build.module_call import one_line
+from nasengine.errors import InputError
 from nasengine.supernet.comparison import TOLERANCE, Finding, check_alone, compare, describe, first, images_for, larger
 from nasengine.supernet.lookup import Row
 from nasengine.supernet.masking import MaskError
@@ -30,7 +31,7 @@ MOST = 16  # architectures of a proof, as far as
 SECONDS = 8.0  # allow; the first comparison is always made
 CANDIDATES = 256  # among which they are looked for
 # What a network may raise that was not written for an input like that.
-BREAKS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError)
+BREAKS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, InputError)
 ROUNDS = 4  # of other architectures and images for tensors that have had no gradient
 HOLDERS = 32  # architectures among which those are looked for that have such tensors
 ALONE = 2  # architectures of a proof that are also compared with stand-alone copies
