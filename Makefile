@@ -20,8 +20,8 @@ unexport PYTHONDONTWRITEBYTECODE
 search: $(VENV)/.installed
 	$(VENV)/bin/nasengine search quickstart random_search --executor local --workers 2 --trials 12 --run $(RUN)
 
-# A file's tests share what takes long to make, so one process runs them. (Groups by marks, `--dist loadgroup`, are
-# none with pytest 9.2 and pytest-xdist 3.8: pytest-xdist issue 1386.)
+# A file's tests share what takes long to make, so one process runs them; also all that share a Ray cluster
+# (tests/conftest.py).
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "$(MARKS)" $(PYTEST_ARGUMENTS)
 

@@ -1,6 +1,7 @@
 """What every test may rely on: one thread per process, real data where there is any, reasons where there is none."""
 
 import ctypes
+import functools
 import gc
 import importlib.util
 import logging
@@ -48,6 +49,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which is not everywhere
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files go to processes whole, and all that need Ray to the same one, so that there is one cluster.
+
+    Groups by marks, `--dist loadgroup`, are none with pytest 9.2 and pytest-xdist 3.8 (pytest-xdist issue 1386).
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesAndRay(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "ray" if _uses_ray(file) else file
+
+    return FilesAndRay(config, log)
+
+
+@functools.cache
+def _uses_ray(file: str) -> bool:
+    return "pytest.mark.ray" in (REPOSITORY / file).read_text(encoding="utf-8")
+
+
 def pytest_runtest_logfinish(nodeid: str) -> None:
     """Give memory that is free back to the system, which the C library keeps for later: gigabytes of a large space."""
     if _resident() > HELD:
@@ -69,7 +91,6 @@ def _resident() -> int:
 def ray_machines() -> Iterator[Any]:
     """A Ray cluster of three machines, all of them this one, which the process has joined; it takes seconds to start.
 
-    Run what needs it in one process (`-n 0`), so that there is one.
     A test that removes a machine puts one back: `ray_machines.add_node(num_cpus=2)`.
     """
     import ray
