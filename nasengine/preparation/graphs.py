@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-GRAPHS = 768  # kept at a time: a megabyte or two each beside the shared pool
+GRAPHS = 768  # kept at a time; each takes some memory beside the shared pool
 REMEMBERED = 8192  # keys met once; a space too large for its steps to come again must not fill the memory
 
 
