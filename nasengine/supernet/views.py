@@ -19,9 +19,9 @@ from nasengine.supernet.private import Private
 from nasengine.supernet.weights import Store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Statistic:
-    """A running statistic that is gathered: its place, the network's copy, the shared tensor, the part."""
+    """A running statistic that is gathered: its place, the network's last copy, the shared tensor, the part."""
 
     slots: Slots
     name: str
@@ -33,6 +33,10 @@ class _Statistic:
     def in_place(self) -> bool:
         """Whether the network uses it, and no other that was put there for a while."""
         return self.slots[self.name] is self.own
+
+    def take(self) -> None:
+        """Put in a copy, a new one for each run: the backward of an earlier run may still ask for that run's own."""
+        self.own = self.slots[self.name] = self.cut.of(self.whole)
 
 
 class View:
@@ -78,7 +82,7 @@ class View:
         self._put(self._bundle.take())
         for statistic in self._statistics:
             if statistic.in_place:
-                statistic.own.copy_(statistic.cut.of(statistic.whole))
+                statistic.take()
 
     def after(self, network: nn.Module, _: Any, output: Any) -> None:
         """Let the parts go; write statistics that were gathered back to where they were taken from."""

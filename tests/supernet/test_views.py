@@ -245,6 +245,14 @@ def test_running_statistics_are_shared_even_where_they_are_gathered():
     assert changed == [*range(8), *range(12, 16), *range(24, 32)]
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_an_architecture_that_comes_twice_before_one_backward_may_gather_its_statistics(training):
+    supernet = Supernet(space_of(OWN["dense_net"])).train(training)
+    twice = [supernet(IMAGES, supernet.smallest), supernet(IMAGES + 1, supernet.smallest)]
+    sum(scores.sum() for scores in twice).backward()
+    assert any(parameter.grad is not None for parameter in supernet.parameters())
+
+
 def test_a_view_is_kept_and_a_view_that_only_waits_holds_no_copies():
     supernet = Supernet(trick("scale"))
     view = supernet.view(supernet.smallest)
