@@ -8,7 +8,8 @@ are random 32x32x3 bytes; a row is the median of the epochs after the first, whi
     python benchmarks/cohort.py --brute-force --data-dir DIR --epochs 40 --seeds 0
 
 The second is `nasengine search pooling_resnet20 brute_force`, its search phase, and holds what it found against the
-published accuracies. Only validation accuracies are read. Results are written as they come.
+published accuracies. Only validation accuracies are read. Results are written as they come; those of other settings
+that a file of --brute-force has already are kept.
 """
 
 from __future__ import annotations
@@ -203,7 +204,8 @@ def brute_force(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[
         "seed": seed,
         "epochs": arguments.epochs,
         "batch": strategy.phases[0].data.batch,
-        "changes": [*changes, *arguments.set],
+        "data": arguments.data,
+        "changes": [*changes, *arguments.set, *(["deterministic"] if arguments.deterministic else [])],
         "wall_s": round(seconds, 1),
         "trained_together": sorted(notes),
         "validation_accuracy": {
@@ -211,12 +213,20 @@ def brute_force(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[
         },
         "failed": {trial.architecture.key: trial.reason for trial in run.trials if not trial.completed},
     }
+    row["machine"] = describe_machine()
     published = read_truth(arguments.space)
     keys = [key for key in row["validation_accuracy"] if key in published]
     if len(keys) > 2:
         measured = [row["validation_accuracy"][key] for key in keys]
         row["agreement"] = agreement(measured, [published[key] for key in keys]).to_json()
     return row
+
+
+def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What was asked for: of two rows with the same the later is kept."""
+    asked: tuple[str, ...] = ("what", "batch", "members", "streams", "compiled", "order", "cudnn_tries")
+    asked += ("data", "space", "last_width", "seed", "epochs", "changes") if row["what"] == "brute force" else ()
+    return tuple(str(row.get(name)) for name in asked)
 
 
 def shown(row: dict[str, Any]) -> str:
@@ -263,6 +273,10 @@ def main() -> None:
     name = "brute_force" if arguments.brute_force else "cohort"
     rows: list[dict[str, Any]] = []
     report = {"machine": describe_machine(), "seconds": arguments.seconds, "rows": rows}
+    path = arguments.out / f"{name}.json"
+    if arguments.brute_force:
+        del report["seconds"]
+        rows += json.loads(path.read_text())["rows"] if path.is_file() else []
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         found = (
@@ -271,11 +285,11 @@ def main() -> None:
             else speeds(arguments)
         )
         for row in found:
-            rows.append(row)
+            rows[:] = [other for other in rows if key_of(other) != key_of(row)] + [row]
             print(shown(row), flush=True)
             if "agreement" in row:
                 print(json.dumps(row["agreement"], indent=1), flush=True)
-            (arguments.out / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+            path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
     python benchmarks/mixture_table.py                                       # prints its table
     python benchmarks/mixture_table.py --space pooling_resnet18 --truth DIR/truth.json   # compared anew with a truth
 
-A record of the same space, settings, number of models and seed replaces the one before it.
+A record of the same space, settings, number of models and seed replaces the one before it, and says so; one of the same
+training (its scores are the same) keeps the tunings that only the one before it has.
 """
 
 from __future__ import annotations
@@ -86,11 +87,30 @@ def key_of(record: Record) -> tuple[str, str, int, int]:
 
 
 def merged(*reports: Iterable[Record]) -> list[dict[str, Any]]:
-    """Records of several files; of two with the same key the later."""
+    """Records of several files; of two with the same key the later, which says what it replaces."""
     found: dict[tuple[str, str, int, int], dict[str, Any]] = {}
     for record in (renewed(record) for records in reports for record in records):
-        found[key_of(record)] = record
+        key = key_of(record)
+        before = found.get(key)
+        if before is not None and before["scores"] == record["scores"]:
+            record = joined(before, record)
+        elif before is not None:
+            tuned = ", ".join(map(tuned_way, before["tuned"])) or "nothing"
+            print(f"replaced by another training: {', '.join(map(str, key))}, with {tuned} tuned", flush=True)
+        found[key] = record
     return [found[key] for key in sorted(found)]
+
+
+def joined(before: Record, record: Record) -> dict[str, Any]:
+    """Two records of one training: the later, and of the tunings that it does not have those of the earlier."""
+    have = {tuned_way(tuned) for tuned in record["tuned"]}
+    more = [tuned for tuned in before["tuned"] if tuned_way(tuned) not in have]
+    return {
+        **record,
+        "tuned": [*more, *record["tuned"]],
+        "compared": {**before["compared"], **record["compared"]},
+        "tau": {**before["tau"], **record["tau"]},
+    }
 
 
 def renewed(record: Record) -> dict[str, Any]:
