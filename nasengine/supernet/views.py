@@ -90,7 +90,8 @@ class View:
         if network.training:
             for statistic in self._statistics:
                 if statistic.in_place:
-                    statistic.cut.write(statistic.whole, statistic.own)
+                    # As norms themselves do, unseen by autograd: the largest network may have used the whole before.
+                    statistic.cut.write(statistic.whole.data, statistic.own)
 
     def _put(self, parts: Sequence[Tensor]) -> None:
         for (slots, name), part in zip(self._places, parts, strict=True):

@@ -246,10 +246,10 @@ def test_running_statistics_are_shared_even_where_they_are_gathered():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_an_architecture_that_comes_twice_before_one_backward_may_gather_its_statistics(training):
+def test_statistics_that_are_gathered_may_be_used_again_before_the_backward(training):
     supernet = Supernet(space_of(OWN["dense_net"])).train(training)
-    twice = [supernet(IMAGES, supernet.smallest), supernet(IMAGES + 1, supernet.smallest)]
-    sum(scores.sum() for scores in twice).backward()
+    drawn = [supernet.largest, supernet.smallest, supernet.smallest]
+    sum(supernet(IMAGES, architecture).sum() for architecture in drawn).backward()
     assert any(parameter.grad is not None for parameter in supernet.parameters())
 
 
