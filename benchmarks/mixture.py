@@ -23,8 +23,8 @@ import time
 from pathlib import Path
 
 from mixture_files import Job, pack, unpack, write_records
-from mixture_jobs import work_on
-from mixture_table import show
+from mixture_jobs import settings_of, work_on
+from mixture_table import label, show
 from workers import on_every_gpu
 
 SPACES = {  # the authors' settings: methods differ between the two networks
@@ -61,6 +61,7 @@ def main() -> int:
         work.mkdir(parents=True, exist_ok=True)
         if arguments.resume:
             unpack(arguments.resume, work)
+            refuse_others(jobs, arguments, work)
 
         def write() -> None:
             write_records(jobs, arguments.data, work, arguments.out)
@@ -129,6 +130,20 @@ def read_arguments() -> argparse.Namespace:
         if getattr(arguments, key, None) is None:
             setattr(arguments, key, value)
     return arguments
+
+
+def refuse_others(jobs: list[Job], arguments: argparse.Namespace, work: Path) -> None:
+    """Records of an earlier call must be of the same settings.
+
+    Raises:
+        SystemExit: one is of others.
+    """
+    own = settings_of(arguments)
+    for record in filter(None, (job.record(work) for job in jobs)):
+        before = record["settings"]
+        if (before["space"], label(before)) != (own["space"], label(own)):
+            found = f"{arguments.resume} has searched {before['space']} ({label(before)})"
+            raise SystemExit(f"{found}, not {own['space']} ({label(own)})")
 
 
 def divide(jobs: list[Job], parts: int) -> list[list[Job]]:

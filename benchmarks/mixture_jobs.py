@@ -37,6 +37,11 @@ TUNED_PER_SECOND = {"pooling_resnet20": 80_000, "pooling_resnet18": 20_000}  # i
 GRACE = 15.0  # seconds after the deadline in which a search that is trained is still scored
 
 
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a record says of its search."""
+    return {key: value for key, value in vars(arguments).items() if key not in NO_SETTINGS}
+
+
 @dataclass
 class Running:
     """A search that is being trained."""
@@ -235,7 +240,7 @@ def score(done: Running, shop: Shop) -> dict[str, Any]:
     return {
         "models": job.models,
         "seed": job.seed,
-        "settings": {key: value for key, value in vars(shop.arguments).items() if key not in NO_SETTINGS},
+        "settings": settings_of(shop.arguments),
         "epochs": training.epoch,
         "steps": training.done,
         "seconds": {"training": round(seconds, 2), "scoring": round(scoring, 2)},

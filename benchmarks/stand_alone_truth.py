@@ -143,8 +143,8 @@ def read(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if path is None or not path.is_file():
         return []
     earlier = json.loads(path.read_text())
-    for key in ("space", "epochs", "batch"):
-        if earlier[key] != getattr(arguments, key):
+    for key in ("space", "epochs", "batch", "data", "images"):
+        if key in earlier and earlier[key] != getattr(arguments, key):
             raise SystemExit(f"{path} has {key} {earlier[key]}, not {getattr(arguments, key)}")
     rows: list[dict[str, Any]] = earlier["rows"]
     return rows
@@ -166,6 +166,8 @@ def write(
         "space": space.name,
         "epochs": arguments.epochs,
         "batch": arguments.batch,
+        "data": arguments.data,
+        "images": arguments.images,
         "recipe": RECIPE,
         "seeds": arguments.seeds,
         "seconds": round(seconds, 1),

@@ -37,6 +37,8 @@ from nasengine.errors import NasEngineError
 from nasengine.runs.files import write_atomically
 
 NAME = "supernet_pays.json"
+ROWS = ("seeds", "shared", "alone", "mobile_epochs", "mobile_alone", "mobile_seeds", "truth_epochs")  # which there are
+SETTINGS = ("tune", "batch", "scored", "side_by_side", "images")  # what they depend on beside
 GUESSES = {  # seconds on an H200, by the first words of a key: what decides whether there is time for a row
     "pooling_resnet20/shared": lambda epochs: 8 + 0.45 * epochs + 10 + 12,
     "pooling_resnet20/alone": lambda epochs: 6 + 7 * epochs,
@@ -57,7 +59,7 @@ def main() -> int:
         work_on(arguments)
         return 0
     before = arguments.resume / NAME if arguments.resume else arguments.out / NAME
-    known: dict[str, dict[str, Any]] = json.loads(before.read_text())["rows"] if before.is_file() else {}
+    known = read(before, arguments) if before.is_file() else {}
     found: dict[str, dict[str, Any]] = {}
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,10 +70,9 @@ def main() -> int:
             found.update(known)
             for part in work.glob("part-*.json"):
                 found.update(json.loads(part.read_text()))
-            kept = ("seeds", "shared", "tune", "alone", "batch", "mobile_epochs", "scored", "truth_epochs", "images")
             report = {
                 "data": arguments.data,
-                "arguments": {key: getattr(arguments, key) for key in kept},
+                "arguments": {key: getattr(arguments, key) for key in (*ROWS, *SETTINGS)},
                 "machine": describe_machine(),
                 "rows": dict(sorted(found.items())),
             }
@@ -84,6 +85,21 @@ def main() -> int:
     missing = [key for chain in chains(arguments) for key in chain if key not in found]
     print(f"{len(missing)} of {len(missing) + len(found)} rows are missing: {', '.join(missing)}", flush=True)
     return 3 if missing else 0
+
+
+def read(path: Path, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Rows of an earlier call.
+
+    Raises:
+        SystemExit: its settings were others.
+    """
+    earlier = json.loads(path.read_text())
+    before = {"data": earlier["data"], **earlier["arguments"]}
+    for key in ("data", *SETTINGS):
+        if key in before and before[key] != getattr(arguments, key):
+            raise SystemExit(f"{path} has {key} {before[key]}, not {getattr(arguments, key)}")
+    rows: dict[str, dict[str, Any]] = earlier["rows"]
+    return rows
 
 
 def read_arguments() -> argparse.Namespace:
@@ -174,7 +190,7 @@ def work_on(arguments: argparse.Namespace) -> None:
         if row is None:
             print(f"{key}: something before it is missing", flush=True)
             continue
-        rows[key] = own[key] = row
+        rows[key] = own[key] = {**row, "machine": describe_machine()}
         write_atomically(arguments.work / f"part-{arguments.worker}.json", json.dumps(own) + "\n")
         spent = time.perf_counter() - began
         said = "; ".join(f"{way}: {_shown(found)}" for way, found in row["ways"].items())
