@@ -20,9 +20,7 @@ from nasengine.training.cohort_step import CohortStep
 from nasengine.training.device import new_stream
 from nasengine.training.step import WARM_UP_STEPS
 
-STREAMS = (
-    6  # of one GPU; 36 ResNet-20 on an H200: 140,339 images/s in all on 6, 139,062 on 12; a prototype on 1: 90,000
-)
+STREAMS = 6  # of one GPU; 36 ResNet-20 on an H200: 140,339 images/s on 6, 139,062 on 12; a prototype on 1: 90,000
 USABLE = 0.8  # of the memory that is free, for activations
 
 Batch = tuple[Tensor, Tensor]
