@@ -171,7 +171,8 @@ class SharedWeightsTraining:
         return True
 
     def measure(self, architecture: Architecture, model: int = 0) -> float:
-        """The task's first metric on the held-out images, in whole batches of the size of the training's."""
+        """The task's first metric on the held-out images, in whole batches of the training's size; between epochs."""
+        assert self._pending is None, "what the last step came to lies where this would be written"
         key = architecture, model
         with self._on_stream():
             total = torch.zeros((), dtype=torch.float64, device=self.device)

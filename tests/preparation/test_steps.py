@@ -100,6 +100,17 @@ def test_steps_as_they_are_captured_train_as_eager_ones_do(tmp_path, sampler, pr
     assert found[0][1] == found[1][1]
 
 
+def test_nothing_else_is_measured_where_an_observation_waits_to_be_told(tmp_path):
+    training = begun(tmp_path, {"type": "balanced_mixture", "models": 2}, space=pooling_space())
+    configuration = training.sampler.configurations[0]
+    training.measure(configuration)
+    training.step()
+    with pytest.raises(AssertionError, match="what the last step came to"):
+        training.measure(configuration)
+    train_shared_weights([training])
+    assert 0 <= training.measure(configuration) <= 1
+
+
 def test_a_step_of_a_residual_network_takes_no_more_operations_than_its_layers_need(tmp_path):
     space = nas.load_space("pooling_resnet20")
     training, validation = split(
