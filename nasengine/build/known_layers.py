@@ -5,7 +5,7 @@ millisecond, nearly all of it for tensors and initial values that nobody reads. 
 that constructs one of PyTorch's own layers on the meta device gets what an earlier construction of the same class with
 the same arguments left behind, with containers and tensors of its own. What it cannot know (a subclass that changes
 what the constructor does, an argument that is no plain value, a layer on a device) is constructed as ever; so is
-everything in other threads.
+everything in other threads, and what is constructed within a `with torch.device(...)` of a constructor's own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C import _len_torch_function_stack
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
@@ -37,7 +38,7 @@ _PLAIN = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device
 _CONTAINERS = frozenset({dict, OrderedDict, set, list})
 
 _known: dict[Hashable, _Layer] = {}
-_here = threading.local()  # .dtypes: of this thread, the default type each time it entered; None: not without memory
+_here = threading.local()  # .modes: each time this thread entered, functions' modes; -1: not without memory
 _lock = threading.Lock()
 _entered = 0  # by all threads
 _original: dict[type[nn.Module], Callable[..., None]] = {}
@@ -55,13 +56,14 @@ class KnownLayers:
                     kind.__init__ = _knowing(kind, kind.__init__)  # type: ignore[method-assign]
             _entered += 1
         without_memory = torch.get_default_device().type == "meta"
-        _here.dtypes = [*getattr(_here, "dtypes", []), torch.get_default_dtype() if without_memory else None]
+        # A constructor may enter another device for a while. Asking for that each time takes as long as all else.
+        _here.modes = [*getattr(_here, "modes", []), _len_torch_function_stack() if without_memory else -1]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         global _entered
-        _here.dtypes.pop()
+        _here.modes.pop()
         with _lock:
             _entered -= 1
             if not _entered:
@@ -77,12 +79,14 @@ def _knowing(base: type[nn.Module], constructor: Callable[..., None]) -> Callabl
     @functools.wraps(constructor)
     def construct(self: nn.Module, *arguments: Any, **keywords: Any) -> None:
         kind: Any = type(self)
-        entered = getattr(_here, "dtypes", None)
-        if not entered or entered[-1] is None or vars(self) or not _is_harmless(kind, here):
+        entered = getattr(_here, "modes", None)
+        without_memory = entered and entered[-1] == _len_torch_function_stack()
+        # Nor in inference mode, whose tensors can never be trained.
+        if not without_memory or torch.is_inference_mode_enabled() or vars(self) or not _is_harmless(kind, here):
             constructor(self, *arguments, **keywords)
             return
         values = _written((*arguments, *keywords.values()))
-        key = None if values is None else (base, values, tuple(keywords), entered[-1])
+        key = None if values is None else (base, values, tuple(keywords), torch.get_default_dtype())
         found = None if key is None else _known.get(key)
         if found is None:
             constructor(self, *arguments, **keywords)
@@ -100,8 +104,8 @@ def _knowing(base: type[nn.Module], constructor: Callable[..., None]) -> Callabl
 @functools.lru_cache(maxsize=1000)
 def _is_harmless(kind: Any, base: Any) -> bool:
     """Whether the constructor of a class does the same for a subclass."""
-    between = kind.__mro__[: kind.__mro__.index(base)]
-    return all(name in HARMLESS or not hasattr(base, name) for each in between for name in vars(each))
+    others = [each for each in kind.__mro__ if each not in base.__mro__]
+    return all(name in HARMLESS or not hasattr(base, name) for each in others for name in vars(each))
 
 
 def _written(values: tuple[Any, ...]) -> Hashable | None:

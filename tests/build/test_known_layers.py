@@ -82,6 +82,54 @@ def test_a_layer_with_memory_is_drawn_anew():
     assert not torch.equal(first.weight, second.weight)
 
 
+def test_what_a_constructor_makes_elsewhere_or_of_another_type_is_no_copy():
+    with torch.device("meta"), KnownLayers():
+        nn.Linear(3, 4)
+        with torch.device("cpu"):
+            assert nn.Linear(3, 4).weight.device.type == "cpu"
+        torch.set_default_dtype(torch.float64)
+        try:
+            assert nn.Linear(3, 4).weight.dtype is torch.float64
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert nn.Linear(3, 4).weight.dtype is torch.float32
+
+
+def test_layers_first_met_in_inference_mode_can_be_trained_elsewhere():
+    with torch.inference_mode(), torch.device("meta"), KnownLayers():
+        nn.Linear(11, 13)
+    with torch.device("meta"), KnownLayers():
+        layers = [nn.Linear(11, 13) for _ in range(2)]
+    assert not any(layer.weight.is_inference() for layer in layers)
+
+
+def test_an_error_within_and_entering_twice_leave_the_classes_as_they_were():
+    before = [kind.__init__ for kind in CLASSES]
+    with pytest.raises(ValueError, match="divisible"), torch.device("meta"), KnownLayers(), KnownLayers():
+        nn.Conv2d(3, 4, 1, groups=2)
+    assert [kind.__init__ for kind in CLASSES] == before
+    assert nn.Linear(2, 2).weight.device.type == "cpu"
+
+
+class Late(nn.Module):
+    """Comes after the layer in the order of classes, and before what the layer's constructor calls."""
+
+    def register_parameter(self, name, param):
+        super().register_parameter(name, param)
+        self.seen = [*getattr(self, "seen", []), name]
+
+
+class Mixed(nn.Linear, Late):
+    pass
+
+
+def test_what_stands_behind_the_layer_in_the_order_of_classes_is_asked_too():
+    with torch.device("meta"), KnownLayers():
+        nn.Linear(2, 3)
+        assert [Mixed(2, 3).seen for _ in range(2)] == [["weight", "bias"]] * 2
+        assert "seen" not in vars(nn.Linear(2, 3))
+
+
 def test_other_threads_and_everybody_afterwards_construct_as_ever():
     before = [kind.__init__ for kind in CLASSES]
     found = []
