@@ -40,7 +40,7 @@ class Pattern:
             held: its tensors, those of the holes left out.
             holes: modules in whose places others will stand.
         """
-        mould = Mould.of(module, path, holes)
+        mould = Mould.of(module, path, holes, [each.tensor for each in held])
         return None if mould is None else cls(mould, path, held)
 
     def cast(self, path: str, given: Sequence[nn.Module | None] = ()) -> Own:

@@ -2,12 +2,11 @@
 
 Its weights have no values until something is put into their places. What its constructors compute besides them
 (tables of indices, fixed parameters) has its real values: a block that holds such things is built on the CPU. Blocks
-are constructed once for their arguments and cloned from then on.
+are constructed once for their arguments and cloned from then on, where that gives what the constructor would make.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import gc
 from collections import OrderedDict
@@ -57,28 +56,8 @@ class _Block:
 
     @functools.cached_property
     def pattern(self) -> Pattern | None:
-        """What further ones are cast from, if that can be."""
+        """What further ones are cast from; None if only the constructor can make them."""
         return Pattern.of(self.module, self.path, self.held)
-
-    def again(self, path: str) -> Own:
-        """Another one, at another path."""
-        if self.pattern is not None:
-            return self.pattern.cast(path)
-        module = copy.deepcopy(self.module)
-        _move(module, path, len(self.path))
-        return module, tuple(tensors(module))
-
-
-def _move(module: nn.Module, path: str, length: int) -> None:
-    """Put `path` in place of the first `length` letters of the paths of all nodes."""
-    waiting: list[nn.Module | None] = [module]
-    while waiting:
-        part = waiting.pop()
-        if part is not None:
-            own = vars(part)
-            if "node_path" in own:
-                own["node_path"] = path + own["node_path"][length:]
-            waiting.extend(part._modules.values())
 
 
 class Builder:
@@ -96,7 +75,7 @@ class Builder:
         refuse_what_has_no_network(space)
         check_overrides(space, overrides)
         self.space, self.overrides, self.device, self.dtype = space, overrides, device, dtype
-        self._blocks: OrderedDict[Hashable, Callable[[str], Own]] = OrderedDict()  # makes another at a path
+        self._blocks: OrderedDict[Hashable, Pattern | None] = OrderedDict()  # what makes another
         self._skeletons = Skeletons()
         self._constructions = self._casts = 0  # of blocks that hold no others
 
@@ -112,7 +91,8 @@ class Builder:
         try:
             call = explicit_network(self.space.fill(architecture), self.overrides)
             self._skeletons.begin()
-            return Private(*self._build(call, {}))
+            with torch.inference_mode(False):  # what is kept of it will be trained
+                return Private(*self._build(call, {}))
         finally:
             if collects:
                 gc.enable()
@@ -151,22 +131,21 @@ class Builder:
             length = len(call.path)
             key: Hashable = call.configuration, tuple(part.path[length:] for part in inner)
             block = here.get(key)
-            if block is not None:
-                return block.again(call.path)
+            if block is not None and block.pattern is not None:
+                return block.pattern.cast(call.path)
             here[key] = block = self._constructed(call, here)
             return block.module, block.held
-        again = self._blocks.get(call.configuration)
-        if again is not None:
+        known = call.configuration in self._blocks
+        pattern = self._blocks[call.configuration] if known else None
+        if pattern is not None:
             self._casts += 1
-            return again(call.path)
-        self._constructions += 1
+            return pattern.cast(call.path)
         block = self._constructed(call, here)
-        if len(self._blocks) >= MOST_BLOCKS:
-            self._blocks.popitem(last=False)
-        if block.pattern is None:
-            self._blocks[call.configuration] = block.again
-            return block.again(call.path)
-        self._blocks[call.configuration] = block.pattern.cast
+        if not known:
+            self._constructions += 1
+            if len(self._blocks) >= MOST_BLOCKS:
+                self._blocks.popitem(last=False)
+            self._blocks[call.configuration] = block.pattern
         return block.module, block.held  # which the pattern, taken before, does not know
 
     def _constructed(self, call: ModuleCall, here: dict[Hashable, _Block]) -> _Block:

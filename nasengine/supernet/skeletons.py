@@ -261,6 +261,8 @@ class _Snapshot:
     """
 
     def __init__(self, module: nn.Module) -> None:
+        self._module, self._kind = module, type(module)
+        self._learned = [(tensor, tensor.requires_grad) for tensor in module._parameters.values() if tensor is not None]
         self._now = vars(module)
         self._then = self._now.copy()
         self._inner = [(value, value.copy()) for value in self._then.values() if type(value) in _CHANGED and value]
@@ -268,7 +270,9 @@ class _Snapshot:
 
     def is_old(self) -> bool:
         """Whether the module has changed since."""
-        if any(self._empty):
+        if any(self._empty) or type(self._module) is not self._kind:
+            return True
+        if any(tensor.requires_grad is not learned for tensor, learned in self._learned):
             return True
         return not all(_same(old, new) for old, new in ((self._then, self._now), *self._inner))
 
