@@ -2,7 +2,8 @@
 
 What autograd makes of the same operations sums over the input several times, one sum after the other; the formulas
 here are those of the plain norms and need two sums at once, so a compiler makes as many passes over memory for a
-masked norm as for a plain one. Only the input itself is kept for the backward pass, in the precision it came in.
+masked norm as for a plain one. Only the input itself is kept for the backward pass, in the precision it came in. The
+statistics that are kept with it are taken for constants there, so that gradients of gradients are refused.
 
 Shapes:  x (B * F, …), R images of each of K architectures and F rows of each image as in `masking`; C channels
 """
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Side by side; with fewer, of so many numbers each, most of a GPU would have none to add up.
 ENOUGH_SUMS = 2**16
@@ -55,6 +57,7 @@ class NormalizeImages(torch.autograd.Function):
         return torch.addcmul(bias.view(-1, *[1] * (x.dim() - 2)), centred, factor).to(x.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Gradients:
         """Of x, weight and bias."""
         x, weight, mean, scale = ctx.saved_tensors
@@ -104,6 +107,7 @@ class NormalizeChannels(torch.autograd.Function):
         return y if bias is None else y + bias
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Gradients:
         """Of x, weight and bias."""
         x, on, count, weight, mean, scale = ctx.saved_tensors

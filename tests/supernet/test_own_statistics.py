@@ -78,3 +78,17 @@ def test_in_half_precision_the_statistics_are_not():
     by = drawn(6, 4, 16, 16, seed=1).detach()
     mine, theirs = torch.autograd.grad(y, x, by.to(y.dtype))[0], torch.autograd.grad(exact, x, by)[0]
     assert (mine - theirs).norm() < 2**-7 * theirs.norm()
+
+
+def test_gradients_of_gradients_are_refused():
+    """The statistics are kept as constants: what autograd would find from them is wrong."""
+    x, weight, bias = drawn(6, 4, 5), drawn(4, seed=1), drawn(4, seed=2)
+    on, count = torch.ones(1, 4, 1, dtype=torch.bool), torch.full((6, 1, 1), 4.0, dtype=torch.double)
+    spread = (-1, 1)
+    for y in (
+        NormalizeImages.apply(x, weight, bias, (2, 3, 1), 1e-5),
+        NormalizeChannels.apply(x, on, count, weight.view(spread), bias.view(spread), 1, 1e-5),
+    ):
+        first = torch.autograd.grad(y.square().sum(), x, create_graph=True)[0]
+        with pytest.raises(RuntimeError, match="differentiate twice"):
+            first.sum().backward()
