@@ -184,6 +184,8 @@ class _MaskedBatchNorm(Masked):
         parts = masks.parts(input, self.masking.name)
         if parts[2] == 1 and input.is_contiguous() and not torch.compiler.is_compiling():
             return self._at_once(input, masks.architectures)
+        if input.numel() == masks.architectures * input.shape[1]:  # as the plain layer does
+            raise ValueError(f"{self.masking.name} has one value of a channel for each architecture to learn from")
         y: Tensor = NormalizeImages.apply(input, self.weight, self.bias, parts, self.eps)  # type: ignore[no-untyped-call]
         return y
 

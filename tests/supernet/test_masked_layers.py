@@ -209,3 +209,17 @@ def test_images_must_divide_among_the_architectures():
 def test_a_batch_of_no_architectures_is_refused():
     with pytest.raises(MaskError, match="a batch of no architectures"):
         Supernet(load_space("pooling_resnet20")).batch(torch.zeros(2, 3, 32, 32), [])
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (3, 8, 1, 1)], ids=["rows", "images"])
+@pytest.mark.parametrize("dense", [True, False])
+def test_one_value_of_a_channel_is_refused_as_by_the_plain_norm(shape, dense):
+    masks = masks_of(WIDTHS)
+    masks.set(masks.numbers, masks.patterns, 3)
+    layer = nn.BatchNorm1d(8) if len(shape) == 2 else nn.BatchNorm2d(8)
+    mask(layer, Masking("norm", masks))
+    x = torch.randn(shape)
+    with pytest.raises(ValueError, match=r"value.* channel"):
+        layer(x if dense else x.transpose(0, 1).contiguous().transpose(0, 1))
+    with pytest.raises(ValueError, match=r"value.* channel"):
+        type(layer).__bases__[1](8)(x[:1])
