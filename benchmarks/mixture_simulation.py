@@ -156,12 +156,14 @@ def simulate(
 
 
 def mean_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean over seeds of every figure, with the deviation of the rank correlation."""
+    """The mean over seeds of every figure, with the standard deviation (of a sample) of the rank correlation."""
     made: dict[str, Any] = {}
     for name in results[0]:
         values = [result[name] for result in results if result[name] is not None]
         made[name] = np.mean(values, axis=0).round(4).tolist() if values else None
-    made["kendall_deviation"] = round(float(np.std([result["kendall"] for result in results])), 4)
+    made["kendall_deviation"] = round(
+        float(np.std([result["kendall"] for result in results], ddof=min(1, len(results) - 1))), 4
+    )
     return made
 
 
