@@ -141,20 +141,33 @@ def check_several(space: SearchSpace, images: Tensor, architectures: Any) -> Non
     """Refuse architectures that images cannot be dealt to.
 
     Raises:
-        InputError: they are no list, one of them is no architecture of the space, or they do not divide the images.
+        InputError: they are no list, one of them is no architecture, there is none, or no image, or they do not divide
+            the images.
     """
-    if isinstance(architectures, (str, Mapping)) or not isinstance(architectures, Sequence):
-        found = f"a list of architectures is wanted, got {_found(architectures)}"
-        raise InputError(Problem(found, expected="supernet(images, architecture) takes one"))
-    for architecture in architectures:
-        check_type(space, architecture)
-    if architectures and len(images) % len(architectures):
+    check_list(space, architectures)
+    if not architectures or not len(images):
+        found = "no architecture" if not architectures else "no image"
+        raise InputError(Problem(f"a batch with {found}", expected="expected at least one of each"))
+    if len(images) % len(architectures):
         raise InputError(
             Problem(
                 f"a batch of {len(images)} images does not divide among {len(architectures)} architectures",
                 expected="expected a multiple, as image i belongs to architecture i mod K",
             )
         )
+
+
+def check_list(space: SearchSpace, architectures: Any) -> None:
+    """Refuse what is no list of architectures.
+
+    Raises:
+        InputError: it is something else, or holds something else.
+    """
+    if isinstance(architectures, (str, Mapping)) or not isinstance(architectures, Sequence):
+        found = f"a list of architectures is wanted, got {_found(architectures)}"
+        raise InputError(Problem(found, expected="expected a list; supernet(images, architecture) takes one"))
+    for architecture in architectures:
+        check_type(space, architecture)
 
 
 def check_images(space: SearchSpace, images: Any) -> None:

@@ -146,9 +146,9 @@ class Probe:
         return SupernetError(
             Problem(
                 f"{key} ({leaf.kind}) takes {width} channels in an architecture, but {found} of those that reach it in "
-                "the largest network are its: an operation before it mixes channels (a softmax or a norm over them, a "
-                "product with a parameter that no layer holds), or a fused layer before it does not say what its "
-                "channels are made of",
+                "the largest network are its: an operation before it mixes channels (a softmax, a norm or a recurrent "
+                "layer over them, a product with a parameter that no layer holds), or a fused layer before it does not "
+                "say what its channels are made of",
                 expected=f"{CHANNELS}; or {FIXED}",
             )
         )

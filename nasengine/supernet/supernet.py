@@ -169,8 +169,7 @@ class Supernet:
         Raises:
             InputError: one is of another space.
         """
-        for architecture in architectures:
-            arguments.check_type(self.space, architecture)
+        arguments.check_list(self.space, architectures)
         try:
             return self._several.plans(architectures)
         except InputError:

@@ -99,7 +99,15 @@ def test_an_architecture_that_lacks_a_choice_is_refused_with_the_choice(supernet
 def test_one_architecture_for_several_and_several_for_one_are_refused_with_the_other_call(supernet):
     images = torch.zeros(4, 1, 28, 28)
     refused(lambda: supernet.batch(images, supernet.largest), "a list of architectures is wanted", "supernet(images")
+    refused(lambda: supernet.plans(supernet.largest), "a list of architectures is wanted", "expected a list")
+    refused(lambda: supernet.plans(None), "a list of architectures is wanted, got None", "expected a list")
     refused(lambda: supernet(images, [supernet.largest]), "got of type list", "supernet.batch(images, architectures)")
+
+
+def test_a_batch_of_nothing_is_refused(supernet):
+    images = torch.zeros(4, 1, 28, 28)
+    refused(lambda: supernet.batch(images, []), "a batch with no architecture", "at least one")
+    refused(lambda: supernet.batch(images[:0], [supernet.largest]), "a batch with no image", "at least one")
 
 
 def test_architectures_that_do_not_divide_the_images_are_refused(supernet):

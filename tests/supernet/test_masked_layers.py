@@ -9,8 +9,6 @@ import torch
 from torch import nn
 
 from nasengine.networks.blocks.normalization import LayerNorm
-from nasengine.space import load_space
-from nasengine.supernet import Supernet
 from nasengine.supernet.masked_layers import Kernels, Masking, mask
 from nasengine.supernet.masking import Gate, Listed, MaskError, Masks, Pick, Prefix
 
@@ -204,11 +202,6 @@ def test_a_layer_whose_input_never_varies_stays_the_plain_one():
 def test_images_must_divide_among_the_architectures():
     with pytest.raises(MaskError, match="7 images does not divide among 3"):
         masks_of(WIDTHS).set(torch.zeros(3, 1), torch.zeros(3, 0), 7)
-
-
-def test_a_batch_of_no_architectures_is_refused():
-    with pytest.raises(MaskError, match="a batch of no architectures"):
-        Supernet(load_space("pooling_resnet20")).batch(torch.zeros(2, 3, 32, 32), [])
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (3, 8, 1, 1)], ids=["rows", "images"])
