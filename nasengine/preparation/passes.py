@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasengine.algorithms.supernet_samplers import Pass
+from nasengine.errors import InputError, Problem
 from nasengine.networks.blocks.drop_path import DropPath
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
@@ -61,11 +62,18 @@ class Passes:
             pixels, labels: (B, C, H, W) normalised images, (B,).
             cache: whether autocast may keep cast weights; off while a CUDA graph is captured. Then what is small is
                 done at once for all layers.
+
+        Raises:
+            InputError: a pass has more architectures than images.
         """
         self.supernet.train()
         teacher: Tensor | None = None
         losses: list[Tensor] = []
         for each in passes:
+            count = len(each.architectures)
+            if count > len(pixels):
+                found = f"{count} architectures in one pass need as many images, and a batch has {len(pixels)}"
+                raise InputError(Problem(found, expected="expected fewer architectures, or a larger data.batch"))
             with autocast(self.dtype, self.device, cache=cache):
                 if self.masks(each, len(pixels)):
                     scores = self.supernet.batch(pixels, each.architectures, model=each.model)

@@ -60,6 +60,13 @@ def first_batch(training):
     return Normalize(training.training.mean, training.training.std)(images), labels
 
 
+def test_more_architectures_in_a_pass_than_images_in_a_batch_are_refused(tmp_path):
+    training = begun(tmp_path)
+    training.sampler = Fixed(Pass((training.supernet.largest,) * 65))
+    with pytest.raises(InputError, match="65 architectures in one pass need as many images, and a batch has 64"):
+        training.step()
+
+
 def test_a_step_on_one_architecture_is_a_step_of_its_plain_network(tmp_path):
     training = begun(tmp_path, settings={"optimizer": {"type": "sgd", "rate": 0.1, "weight_decay": 0.01}})
     architecture = training.supernet.space.known["middle"].architecture
