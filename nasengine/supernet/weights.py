@@ -16,6 +16,7 @@ from nasengine.build import build
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
+from nasengine.supernet.errors import SupernetError
 from nasengine.supernet.extent import Extent
 from nasengine.supernet.keys import tensors
 
@@ -45,6 +46,10 @@ def make_weights(
                 value = _filled(held.tensor.detach(), extent.shapes[held.key], drawn)
                 value = value.to(device=device, dtype=dtype if value.is_floating_point() else None)
                 store[held.key] = nn.Parameter(value) if isinstance(held.tensor, nn.Parameter) else value
+    missing = next((key for key in extent.shapes if key not in store), None)
+    if missing is not None:
+        found = f"{missing} is learned when its module is built, and no more in the whole network"
+        raise SupernetError(Problem(found, expected="fix it in the constructor of the module that holds it"))
     return {key: store[key] for key in extent.shapes}
 
 

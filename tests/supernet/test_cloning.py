@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasengine.supernet import Supernet
+from nasengine.supernet import Supernet, SupernetError
 from nasengine.supernet.cloning import Mould
 from nasengine.supernet.private import Builder
 from tests.supernet import networks
@@ -108,6 +108,19 @@ class Unusual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
+
+
+class Freezing(nn.Module):
+    """A network that fixes the weights of a module it is given."""
+
+    def __init__(self, body: nn.Module, classes: int, *, width: int) -> None:
+        super().__init__()
+        self.body = body.requires_grad_(False)
+        self.inner = nn.Conv2d(8, width, 1)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.inner(self.body(x)).mean((2, 3)))
 
 
 class Slotted(nn.Module):
@@ -263,3 +276,10 @@ def test_networks_first_made_in_inference_mode_can_be_trained():
         builder.network(architecture)
     private = builder.network(architecture)
     assert not any(value.is_inference() for value in changeable(private.network) if isinstance(value, Tensor))
+
+
+def test_a_network_that_fixes_the_weights_of_a_part_is_refused_by_name():
+    body = "{type: 'torch.nn:Conv2d', in_channels: 3, out_channels: 8, kernel_size: 1}"
+    network = f"{{type: '{__name__}:Freezing', width: {{choice: [4, 8]}}, body: {body}}}"
+    with pytest.raises(SupernetError, match=r"network\.body\.weight is learned when its module is built"):
+        Supernet(space_of(network, modules=[__name__, "torch.nn"]))
