@@ -224,7 +224,8 @@ def main() -> None:
     parser.add_argument("--merge", type=Path, nargs="*", default=[], help="files that mixture.py left; later ones win")
     parser.add_argument("--into", type=Path, default=RESULTS)
     parser.add_argument("--space", default="pooling_resnet18", help="whose records are compared anew with --truth")
-    parser.add_argument("--truth", type=Path, help="what stand_alone_truth.py left")
+    parser.add_argument("--truth", type=Path, help="what stand_alone_truth.py or cohort.py --brute-force left")
+    parser.add_argument("--print-only", action="store_true", help="write nothing")
     arguments = parser.parse_args()
     paths = [*([arguments.into] if arguments.into.is_file() else []), *arguments.merge]
     reports = [json.loads(path.read_text()) for path in paths]
@@ -234,7 +235,7 @@ def main() -> None:
         for record in records:
             if record["settings"]["space"] == arguments.space:
                 record.update(compare(record, known))
-    if arguments.merge or arguments.truth:
+    if (arguments.merge or arguments.truth) and not arguments.print_only:
         report = {**reports[-1], "records": records}
         write_atomically(arguments.into, json.dumps(report) + "\n")
     print("\n".join(table(records)))
