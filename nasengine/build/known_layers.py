@@ -38,7 +38,8 @@ _PLAIN = frozenset({bool, int, float, str, type(None), torch.dtype, torch.device
 _CONTAINERS = frozenset({dict, OrderedDict, set, list})
 
 _known: dict[Hashable, _Layer] = {}
-_here = threading.local()  # .modes: each time this thread entered, functions' modes; -1: not without memory
+# .modes: each time this thread entered, how many function modes it was in; -1: not without memory
+_here = threading.local()
 _lock = threading.Lock()
 _entered = 0  # by all threads
 _original: dict[type[nn.Module], Callable[..., None]] = {}
