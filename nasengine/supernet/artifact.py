@@ -23,6 +23,7 @@ from safetensors.torch import load, load_file
 from nasengine.errors import InputError, Problem, RunError
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
+from nasengine.supernet.arguments import checked_device
 from nasengine.supernet.own_norms import SupernetWithOwnNorms
 from nasengine.supernet.supernet import Supernet
 
@@ -160,10 +161,11 @@ class SupernetArtifact:
         """The supernet with these weights.
 
         Raises:
-            InputError: the weights are of another space.
+            InputError: the weights are of another space, or there is no such device.
             RunError: they cannot be read, or are not what supernet.json says.
         """
         self.check(space)
+        device = checked_device(device)
         kind = SupernetWithOwnNorms if self.about.get("norms") == "own" else Supernet
         try:
             supernet = kind(space, models=self.models, network=self.network, device=device)

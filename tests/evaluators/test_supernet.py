@@ -180,6 +180,12 @@ def test_weights_that_are_missing_damaged_or_of_another_space_are_refused(tmp_pa
         make_evaluator(without)
 
 
+def test_a_device_that_is_none_is_no_damage_of_the_weights(tmp_path):
+    artifact = SupernetArtifact.read(write_supernet(tmp_path / "there"))
+    with pytest.raises(InputError, match="unknown device 'gpu'"):
+        artifact.supernet(tiny_space(), device="gpu")
+
+
 def test_settings_are_checked_without_data():
     with pytest.raises(InputError) as caught:
         InheritedWeights(statistics="moving", images=0, precision="float8")
