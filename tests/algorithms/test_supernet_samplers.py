@@ -204,10 +204,3 @@ def test_a_step_of_a_mixture_of_8_costs_less_than_100_microseconds() -> None:
             sampler.observe(moment(step, 50), passes, [[0.7]])
         costs.append((time.process_time() - began) / 200)
     assert min(costs) < 100e-6
-
-
-def test_a_mixture_of_more_models_than_architectures_is_refused() -> None:
-    space = space_of(width={"choice": [8, 16]})
-    assert BalancedMixture(domain=Domain(space), models=2).models == 2
-    with pytest.raises(InputError, match=r"3 models on made, which has 2 architectures\n.*at most as many"):
-        BalancedMixture(domain=Domain(space), models=3)

@@ -25,7 +25,6 @@ from nasengine.algorithms.supernet_samplers.sampler import Moment, Pass, Superne
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space.domain import Domain
-from nasengine.wording import plural
 
 Assignment = Literal["balanced", "unbalanced", "fixed", "in_order"]
 
@@ -97,10 +96,6 @@ class BalancedMixture(SupernetSampler):
         self.assignment = assignment
         self.together = together
         self.configurations = _listed(domain)
-        if models > len(self.configurations):
-            count = plural(len(self.configurations), "architecture")
-            found = f"balanced_mixture with {models} models on {domain.space.name}, which has {count}"
-            raise InputError(Problem(found, expected="expected at most as many models: each owns some of them"))
         self._index = {architecture: index for index, architecture in enumerate(self.configurations)}
         size = (len(self.configurations), models)
         self._scores: Matrix = np.full(size, OPTIMISTIC)
