@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 import nasengine as nas
@@ -12,6 +10,7 @@ from nasengine.evaluators import Table, make_evaluator
 from nasengine.evaluators.tabular import describe, find_table, load_table
 from nasengine.records import Job
 from nasengine.space import space_from_mapping
+from tests.own_time import own_time
 
 WIDTH, DEPTH, KINDS = "network.width", "network.depth", "network.kinds"
 SPACE = space_from_mapping(
@@ -365,9 +364,9 @@ def test_fifteen_thousand_rows_load_in_about_a_second_and_are_looked_up_in_micro
     header = ",".join([*(f"network.{name}" for name in "abcdef"), *(f"x{i}" for i in range(10)), "accuracy"])
     rows = [f"{','.join(str(n // 5**i % 5) for i in range(6))},{','.join('1' * 10)},0.{n:06d}" for n in range(5**6)]
     file = csv(tmp_path, rows, header)
-    began = time.process_time()
-    table = load(file, space, measurements={"accuracy": "maximize"})
-    assert time.process_time() - began < 1.5
+    with own_time() as seconds:
+        table = load(file, space, measurements={"accuracy": "maximize"})
+        assert seconds() < 1.5
     evaluator = Table(file, measurements={"accuracy": "maximize"})
     assert evaluator.describe(space, None).metrics == {"accuracy": "maximize"}
     jobs = [Job(i, architecture) for i, architecture in enumerate(table.architectures)]
@@ -376,6 +375,6 @@ def test_fifteen_thousand_rows_load_in_about_a_second_and_are_looked_up_in_micro
         "evaluator": {"type": "table", "file": file, "measurements": {"accuracy": "maximize"}},
     }
     made = make_evaluator(plan)
-    began = time.process_time()
-    assert sum(result.status == "completed" for result in made.evaluate(jobs)) == 5**6
-    assert (time.process_time() - began) / 5**6 < 30e-6
+    with own_time() as seconds:
+        assert sum(result.status == "completed" for result in made.evaluate(jobs)) == 5**6
+        assert seconds() / 5**6 < 30e-6
