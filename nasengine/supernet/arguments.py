@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasengine.build.devices import existing_device
 from nasengine.errors import InputError, Problem, nearest
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace, shipped
@@ -70,16 +71,7 @@ def checked_device(device: Any) -> torch.device:
     Raises:
         InputError: there is none here.
     """
-    try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise InputError(Problem(f"unknown device {device!r}", expected=DEVICES)) from None
-    if found.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (found.index or 0) >= count:
-            problem = f"device {str(found)!r} was asked for, but torch finds {count or 'no'} CUDA devices"
-            raise InputError(Problem(problem, expected="expected cpu, or a torch built for the GPU that is here"))
-    return found
+    return existing_device(device, DEVICES)
 
 
 def check_model(model: Any, models: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
+from nasengine.build.devices import existing_device
 from nasengine.errors import InputError, Problem
 from nasengine.training.settings import Precision
 
@@ -21,15 +22,8 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     expected = "expected cpu, cuda, cuda:N or auto"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(Problem(f"unknown device {name!r}", expected=expected)) from None
+    device = existing_device(name, expected)
     if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            found = f"device {name!r} was asked for, but torch finds {count or 'no'} CUDA device{'s' * (count > 1)}"
-            raise InputError(Problem(found, expected="expected cpu, or a torch built for the GPU that is here"))
         return torch.device("cuda", device.index or 0)
     if device.type != "cpu":
         raise InputError(Problem(f"device {name!r} is of a kind that is not supported", expected=expected))
