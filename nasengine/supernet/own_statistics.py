@@ -53,8 +53,8 @@ class NormalizeImages(torch.autograd.Function):
         centred = exact - of_rows(mean, parts, x)
         factor = of_rows(scale if weight is None else scale * weight, parts, x)
         if bias is None:
-            return (centred * factor).to(x.dtype)
-        return torch.addcmul(bias.view(-1, *[1] * (x.dim() - 2)), centred, factor).to(x.dtype)
+            return as_precise_as(x, centred * factor)
+        return as_precise_as(x, torch.addcmul(bias.view(-1, *[1] * (x.dim() - 2)), centred, factor))
 
     @staticmethod
     @once_differentiable
@@ -71,7 +71,7 @@ class NormalizeImages(torch.autograd.Function):
         beside = torch.addcmul(of_rows(shift, parts, x), centred, of_rows(lean, parts, x))
         dx = gradient * of_rows(factor, parts, x) - beside
         of_weight = None if weight is None else (along * scale).sum(0)
-        return dx.to(x.dtype), of_weight, total.sum(0) if ctx.shifts else None, None, None
+        return as_precise_as(x, dx), of_weight, total.sum(0) if ctx.shifts else None, None, None
 
 
 class NormalizeChannels(torch.autograd.Function):
@@ -121,12 +121,21 @@ class NormalizeChannels(torch.autograd.Function):
         spread = (-1, *[1] * (x.dim() - 1 - ctx.axis))
         of_weight = None if weight is None else (gradient * normal).sum(over).view(spread)
         of_bias = gradient.sum(over).view(spread) if ctx.shifts else None
-        return dx.to(x.dtype), None, None, of_weight, of_bias, None, None
+        return as_precise_as(x, dx), None, None, of_weight, of_bias, None, None
 
 
 def precise(x: Tensor) -> Tensor:
     """In float32 at least, as plain norms compute."""
     return x if x.dtype == torch.float64 else x.float()
+
+
+def as_precise_as(x: Tensor, y: Tensor) -> Tensor:
+    """y in the precision of x.
+
+    Not by `to` alone: where that has nothing to do, `torch.compile` of PyTorch 2.11 takes the output of a forward for
+    one of its inputs, and all gradients become zero.
+    """
+    return y if y.dtype == x.dtype else y.to(x.dtype)
 
 
 def of_each(x: Tensor, parts: tuple[int, int, int], dtype: torch.dtype) -> Tensor:

@@ -78,6 +78,7 @@ def test_a_graph_of_a_model_reads_what_it_begins_as(tmp_path):
             begin_as({1: 0}, supernet=training.supernet, optimizers=training.optimizers, averages=[])
         for _ in range(3):
             training.step()
+        training.graphs.stream.synchronize()  # weights are read on another stream
     assert training.graphs.captured == 1
     found = weights(training)
     close(
