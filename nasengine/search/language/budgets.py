@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from nasengine.errors import InputError, Problem
 from nasengine.search.language.forms import WRONG, Form, Number, Reader, Schema, described, shown
@@ -52,10 +53,11 @@ class BudgetForm:
         before = len(reader.found)
         forms = {unit: UNITS[unit] for unit in self.units}
         reader.unknown_keys(node, forms, path)
-        each = {unit: self._is_per_model(entry) for unit, entry in node.entries.items()}
+        each = {unit: self._is_per_model(entry, f"{path}.{unit}", reader) for unit, entry in node.entries.items()}
         entries = {
             unit: entry.entries["per_model"] if each[unit] and isinstance(entry, YamlMapping) else entry
             for unit, entry in node.entries.items()
+            if each[unit] is not WRONG
         }
         amounts = reader.fields(YamlMapping(entries, node.mark, node.key_marks), path, forms)
         if "steps" in amounts and "epochs" in amounts:
@@ -71,8 +73,13 @@ class BudgetForm:
             amounts["seconds"] = amounts.pop(unit) * SECONDS[unit]
         return Budget(amounts, per_model=any(each.values()))
 
-    def _is_per_model(self, entry: YamlNode) -> bool:
-        return self.per_model and isinstance(entry, YamlMapping) and tuple(entry.entries) == ("per_model",)
+    def _is_per_model(self, entry: YamlNode, path: str, reader: Reader) -> Any:
+        """Whether an amount is `{per_model: amount}`; WRONG after noting other keys."""
+        if not self.per_model or not isinstance(entry, YamlMapping) or not entry.entries:
+            return False
+        before = len(reader.found)
+        reader.unknown_keys(entry, ("per_model",), path)
+        return WRONG if len(reader.found) > before else True
 
     def schema(self) -> Schema:
         def amount(unit: str) -> Schema:

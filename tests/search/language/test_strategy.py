@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,42 @@ def test_a_wrong_value_is_named_with_its_place(old, new, expected):
     found = problems_of(WHOLE.replace(old, new))
     assert any(expected in problem for problem in found), found
     assert all(problem.startswith("my.yaml:") for problem in found)
+
+
+PREPARED = """
+objectives: {accuracy: maximize}
+phases:
+  - prepare:
+      trainer: shared_weights
+      sampler: {type: balanced_mixture, models: 4}
+      optimizer: {type: sgd, rate: 0.1}
+      schedule: {type: cosine, last: 0.001}
+      budget: {epochs: {per_model: 100}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "where"),
+    [
+        ("per_model", "per_models", "9:25: unknown key 'per_models' in phases.prepare.budget.epochs"),
+        ("epochs", "epoch", "9:16: unknown key 'epoch' in phases.prepare.budget"),
+        ("models", "modles", "6:41: unknown key 'modles' in phases.prepare.sampler"),
+        ("rate", "rat", "7:30: unknown key 'rat' in phases.prepare.optimizer"),
+        ("last", "lst", "8:32: unknown key 'lst' in phases.prepare.schedule"),
+        ("schedule", "shedule", "8:7: unknown key 'shedule' in phases.prepare"),
+        ("budget", "budgt", "9:7: unknown key 'budgt' in phases.prepare"),
+    ],
+)
+def test_a_misspelt_key_of_a_preparation_is_named_with_the_nearest_at_every_level(right, wrong, where):
+    assert PREPARED.count(f"{right}:") == 1
+    problem = one_problem(PREPARED.replace(f"{right}:", f"{wrong}:"))
+    assert problem.startswith(f"my.yaml:{where}\n")
+    assert re.search(rf"expected one of .*; did you mean '{right}'", problem)
+
+
+def test_an_amount_for_each_model_has_no_other_keys():
+    text = PREPARED.replace("per_model: 100", "per_model: 100, models: 4")
+    assert "9:41: unknown key 'models' in phases.prepare.budget.epochs" in one_problem(text)
 
 
 def test_a_strategy_without_objectives_or_search_says_so():
