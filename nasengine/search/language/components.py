@@ -52,7 +52,7 @@ class ComponentForm:
             )
         if "type" not in node.entries:
             known = one_of(reader.tables.get(self.kind, ()))
-            return reader.note(node.mark, f"{path} has no type", f"expected `type:` with {known}")
+            return reader.missing(node, "type", f"{path} has no type", f"expected `type:` with {known}", self.own)
         arguments = without(node, ("type", *self.own))
         return read_component(reader, self.kind, node.entries["type"], arguments, path, self.own)
 
@@ -86,7 +86,7 @@ def read_component(
     settings: dict[str, Any] = {}
     wrong = []
     for key, value in arguments.entries.items():
-        if key in ROLES and is_component(value):
+        if is_component(key, value):
             read = reader.read(ComponentForm(key), value, f"{path}.{key}")
             if isinstance(read, Component):
                 settings[key] = read.plain()
@@ -120,7 +120,7 @@ def _check_arguments(
     handed = HANDED.get(kind, frozenset())
     if not takes_anything(constructor):
         reader.unknown_keys(without(arguments, handed), (*parameters, *own), path)
-    roles = [key for key, value in arguments.entries.items() if key in ROLES and is_component(value)]
+    roles = [key for key, value in arguments.entries.items() if is_component(key, value)]
     to_check = {*parameters, *handed}.difference(roles)
     known = without(arguments, [key for key in arguments.entries if key not in to_check])
     word = str(name.value) if isinstance(name, YamlScalar) else ""
@@ -149,11 +149,11 @@ def takes_anything(constructor: Callable[..., Any]) -> bool:
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
-def is_component(node: YamlNode) -> bool:
-    """Whether a value names a type: a word, or a mapping with `type`."""
-    if isinstance(node, YamlMapping):
-        return "type" in node.entries
-    return isinstance(node, YamlScalar) and isinstance(node.value, str)
+def is_component(key: str, node: YamlNode) -> bool:
+    """Whether the value of an argument names a type, or should: a word, or a mapping."""
+    return key in ROLES and (
+        isinstance(node, YamlMapping) or (isinstance(node, YamlScalar) and isinstance(node.value, str))
+    )
 
 
 def without(node: YamlMapping, keys: Iterable[str]) -> YamlMapping:

@@ -7,6 +7,7 @@ wrong and returns WRONG; `schema` says the same as JSON Schema, for editors. The
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,15 @@ class Reader(Problems):
             if key not in names:
                 mark = node.key_marks.get(key, value.mark)
                 self.note(mark, f"unknown key {key!r} in {what}", f"expected {one_of(names, 20)}{nearest(key, names)}")
+
+    def missing(self, node: YamlMapping, key: str, message: str, expected: str, known: Iterable[str]) -> Any:
+        """Note that `node` lacks a key, at the unknown one that is nearly it if there is one; returns WRONG."""
+        unknown = [other for other in node.entries if other not in frozenset(known)]
+        misspelt = difflib.get_close_matches(key, unknown, n=1)
+        if not misspelt:
+            return self.note(node.mark, message, expected)
+        mark = node.key_marks.get(misspelt[0], node.mark)
+        return self.note(mark, f"{message}, but a key {misspelt[0]!r}", f"{expected}; did you mean {key!r}?")
 
     def fields(self, node: YamlMapping, path: str, forms: Mapping[str, Form]) -> dict[str, Any]:
         """Read those keys of `node` that `forms` names; what is wrong or missing is left out."""

@@ -246,7 +246,8 @@ def _trainer(reader: Reader, entry: _Entry) -> Component | None:
     arguments = without(entry.node, own)
     name = entry.node.entries.get("trainer")
     if name is None and entry.kind == "prepare":
-        _need(reader, entry, "trainer", "what is to be trained or measured")
+        expected = "expected `trainer:`, what is to be trained or measured"
+        reader.missing(entry.node, "trainer", f"{entry.path} has no trainer", expected, own)
         return None
     if name is None:
         name = YamlScalar(PLAIN_TRAINER, entry.node.mark)

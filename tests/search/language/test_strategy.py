@@ -255,6 +255,23 @@ def test_a_misspelt_key_of_a_preparation_is_named_with_the_nearest_at_every_leve
     assert re.search(rf"expected one of .*; did you mean '{right}'", problem)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "where", "expected"),
+    [
+        ("{type: balanced_mixture", "{tpe: balanced_mixture", "6:17: phases.prepare.sampler has no type", "'type'"),
+        ("{type: balanced_mixture, ", "{", "6:16: phases.prepare.sampler has no type", "`type:` with one of"),
+        ("{type: sgd", "{typ: sgd", "7:19: phases.prepare.optimizer has no type", "'type'"),
+        ("{type: cosine, ", "{", "8:17: phases.prepare.schedule has no type", "`type:` with one of"),
+        ("trainer", "trainr", "5:7: phases.prepare has no trainer", "'trainer'"),
+    ],
+)
+def test_a_component_of_a_preparation_without_a_type_is_named_with_its_place(right, wrong, where, expected):
+    assert PREPARED.count(right) == 1
+    problem = one_problem(PREPARED.replace(right, wrong))
+    assert problem.startswith(f"my.yaml:{where}")
+    assert expected in problem
+
+
 def test_an_amount_for_each_model_has_no_other_keys():
     text = PREPARED.replace("per_model: 100", "per_model: 100, models: 4")
     assert "9:41: unknown key 'models' in phases.prepare.budget.epochs" in one_problem(text)
