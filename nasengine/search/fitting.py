@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nasengine.build import check_overrides
 from nasengine.build import check_space as check_networks
 from nasengine.build.network import refuse_what_has_no_network
 from nasengine.costs import COSTS, check_constraints, check_known
@@ -24,6 +23,7 @@ from nasengine.search.language.places import place_of
 from nasengine.search.language.settings import Phase, PreparePhase, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.language.values import check_algorithm, check_scheduler, check_training
 from nasengine.search.needs import metrics_of, settings_of_evaluator
+from nasengine.search.overriding import check_network
 from nasengine.search.preparing import check_prepare
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import all_constraints, make_domain
@@ -175,22 +175,13 @@ def _check_end(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> It
 
 def _check_phases(space: SearchSpace, strategy: Strategy) -> Iterator[Problem]:
     for phase in strategy.phases:
-        yield from _check_network(space, strategy, phase)
+        yield from check_network(space, strategy, phase)
         yield from _check_origins(strategy, phase)
         if isinstance(phase, SearchPhase):
             yield from check_deriving(space, strategy, phase)
             if phase.origins and not reads_weights(phase) and not reads_probabilities(phase):
                 reads = f"the algorithm {phase.algorithm.type!r} reads no artifact"
                 yield strategy.problem(f"phases.{phase.name}.from", f"{reads}, so `from` would change nothing")
-
-
-def _check_network(space: SearchSpace, strategy: Strategy, phase: Phase) -> Iterator[Problem]:
-    for name, value in phase.network.items():
-        try:
-            check_overrides(space, {name: value})
-        except InputError as error:
-            for problem in error.problems:
-                yield strategy.problem(f"phases.{phase.name}.network.{name}", problem.message, problem.expected)
 
 
 def _check_origins(strategy: Strategy, phase: Phase) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, Pha
 from nasengine.search.language.places import place_of
 from nasengine.search.language.settings import PreparePhase, Strategy
 from nasengine.search.language.values import make_trainer
+from nasengine.search.overriding import sound_overrides
 from nasengine.search.prepared import is_prepared, read_history, write_prepared
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import TENSORBOARD, all_constraints, evaluation_plan, make_domain
@@ -95,7 +96,7 @@ def check_prepare(space: SearchSpace, strategy: Strategy, phase: PreparePhase) -
         return
     try:
         domain = make_domain(space, phase, all_constraints(space, strategy))
-        make_trainer(phase).check(domain, network=phase.network, budget=phase.budget.amounts)
+        make_trainer(phase).check(domain, network=sound_overrides(space, phase), budget=phase.budget.amounts)
     except InputError as error:
         for problem in error.problems:
             found = place_of(strategy, path, phase.trainer.settings, problem.message)

@@ -106,6 +106,26 @@ def test_what_cannot_be_prepared_is_refused_before_anything_runs(tmp_path, overr
     assert not (tmp_path / "run" / "prepare").exists()
 
 
+def test_what_is_wrong_with_overrides_is_said_once_beside_what_is_wrong_with_the_sampler(tmp_path):
+    overrides = ("prepare.network={nrm: {affine: false}}", "prepare.sampler={type: balanced_mixture, models: 0}")
+    with pytest.raises(InputError) as caught:
+        run(tmp_path / "run", *overrides)
+    first, second = caught.value.problems
+    assert "unknown argument 'nrm' of residual_network" in first.message
+    assert "did you mean 'norm'?" in first.expected
+    assert "balanced_mixture with 0 models" in second.message
+
+
+def test_an_override_that_a_constructor_refuses_is_named_at_its_place(tmp_path):
+    text = STRATEGY.replace("statistics: batch", "statistic: batch")
+    with pytest.raises(InputError) as caught:
+        run(tmp_path / "run", text=text)
+    (problem,) = caught.value.problems
+    assert "unexpected keyword argument 'statistic'" in problem.message
+    assert problem.mark is not None
+    assert (problem.mark.file, problem.mark.line, problem.mark.column) == ("quick.yaml", 9, 23)
+
+
 class Mixed(nn.Module):
     """A softmax over channels, so that none of them is the same at another width."""
 
