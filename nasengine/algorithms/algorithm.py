@@ -41,6 +41,11 @@ class Algorithm(ABC):
         self.objectives = tuple(objectives)
         self.seed = seed
 
+    @property
+    def ends_after(self) -> int | None:
+        """How many candidates it has in all; None: without end, or not known."""
+        return None
+
     @abstractmethod
     def ask(self, trial_number: int) -> Candidate | None:
         """The candidate of this trial; None if there is nothing left to propose, now or later.

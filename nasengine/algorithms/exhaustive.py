@@ -17,6 +17,11 @@ class Exhaustive(Algorithm):
         super().__init__(domain, objectives, seed=seed)
         self._remaining = domain.enumerate()
 
+    @property
+    def ends_after(self) -> int | None:
+        """The size of the domain; None where finding it means listing it, as relations or constraints refuse some."""
+        return self.domain.space.size(architecture_part=True) if self.domain.is_free else None
+
     def ask(self, trial_number: int) -> Candidate | None:
         architecture = next(self._remaining, None)
         return None if architecture is None else Candidate(architecture)

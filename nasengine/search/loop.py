@@ -46,7 +46,7 @@ class SearchEvent:
             interrupted (Ctrl-C: what runs is waited for), done.
         asked, ended, told, running: how many trials so far, and now.
         elapsed_s: wall time of this phase, all resumptions together.
-        trials: how many there will be at most; None if only the algorithm knows.
+        trials: how many there will be at most; None if that is not known.
         trial: the trial of ended and told events.
         same_as: the earlier trial whose outcome it took, if any.
         seconds: what measuring it took.
@@ -159,6 +159,8 @@ class _Search:
     def __post_init__(self) -> None:
         named = [item.name for item in self.objectives] + [item.name for item in self.constraints]
         self.needed = tuple(dict.fromkeys(named))
+        ends = [end for end in (self.limit, self.algorithm.ends_after) if end is not None]
+        self.most = min(ends, default=None)
         self.asked = Proposals(self.seed, self.budget, self.reuse, self.identity, self.rules_out)
 
     def run(self) -> SearchOutcome:
@@ -373,6 +375,6 @@ class _Search:
             seconds, details = (result.seconds, result.details) if result else (0.0, {})
             self.on_event(
                 SearchEvent(
-                    kind, asked, ended, self.told, running, self.elapsed_s, self.limit, trial, same_as, seconds, details
+                    kind, asked, ended, self.told, running, self.elapsed_s, self.most, trial, same_as, seconds, details
                 )
             )

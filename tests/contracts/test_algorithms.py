@@ -166,6 +166,18 @@ def test_a_space_of_three_ends_or_goes_on_but_never_stalls(name: str, lag: int) 
     assert len(asked) in (count, trials)
 
 
+def test_where_it_says_how_many_candidates_it_has_it_proposes_so_many(name: str) -> None:
+    domain = Domain(load(TINY))
+    said = make(name, domain).ends_after
+    assert said is None or said == len(drive(make(name, domain), said + 1))
+
+
+def test_an_exhaustive_search_knows_the_size_of_what_refuses_nothing(space: SearchSpace) -> None:
+    assert make("exhaustive", Domain(load(TINY))).ends_after == 3
+    assert make("exhaustive", Domain(space)).ends_after is None  # has relations
+    assert make("exhaustive", Domain(load(TINY), accepts=lambda architecture: False)).ends_after is None
+
+
 def test_it_lives_with_never_being_told_a_completed_trial(name: str, space: SearchSpace) -> None:
     algorithm = make(name, Domain(space))
     for k in range(1 if ALGORITHMS[name].reads_probabilities else 40):

@@ -15,6 +15,8 @@ OBJECTIVES = parse_objectives({"accuracy": "maximize"})
 class Listed:
     """Proposes `x` = the numbers of a list, and keeps what it was told before each ask."""
 
+    ends_after: int | None = None
+
     def __init__(self, values: Sequence[int]) -> None:
         self.values = list(values)
         self.told: list[Trial] = []

@@ -329,6 +329,18 @@ def test_events_tell_the_whole_story_in_order(tmp_path: Path) -> None:
     assert [(event.kind, event.ended) for event in events] == [("resumed", 3), ("done", 3)]
 
 
+def test_events_say_of_how_many_trials_where_budget_or_algorithm_ends(tmp_path: Path) -> None:
+    known: list[int | None] = []
+    for case, (ends_after, trials) in enumerate([(3, None), (3, 2), (2, 3), (None, 3), (None, None)]):
+        events: list[SearchEvent] = []
+        algorithm = Listed([7, 8, 9])
+        algorithm.ends_after = ends_after
+        search(tmp_path / str(case), algorithm, Evaluator(), trials=trials, on_event=events.append)
+        assert len({event.trials for event in events}) == 1
+        known.append(events[0].trials)
+    assert known == [3, 2, 2, 3, None]
+
+
 def test_the_details_of_a_result_come_with_its_event(tmp_path: Path) -> None:
     events: list[SearchEvent] = []
     curve = {"curve": [{"epoch": 1, "loss": 0.5}]}
