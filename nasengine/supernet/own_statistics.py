@@ -155,9 +155,15 @@ def in_pieces(x: Tensor) -> Tensor:
     """(B * F, C, H, …) to (B * F, P, C, H / P, …), a view with P so large that sums of pieces keep a GPU busy."""
     if x.dim() == 2:
         return x[:, None]
-    height, sums = x.shape[2], x.shape[0] * x.shape[1]
-    pieces = next((p for p in range(1, height) if height % p == 0 and sums * p >= ENOUGH_SUMS), 1)
-    return x.view(*x.shape[:2], pieces, height // pieces, *x.shape[3:]).transpose(1, 2)
+    pieces = _pieces(x.shape[2], x.shape[0] * x.shape[1])
+    return x.view(*x.shape[:2], pieces, x.shape[2] // pieces, *x.shape[3:]).transpose(1, 2)
+
+
+def _pieces(height: int, sums: int) -> int:
+    for pieces in range(1, height):
+        if height % pieces == 0 and sums * pieces >= ENOUGH_SUMS:
+            return pieces
+    return 1
 
 
 def of_rows(values: Tensor, parts: tuple[int, int, int], x: Tensor) -> Tensor:
