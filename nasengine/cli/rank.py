@@ -114,7 +114,7 @@ def intervals(found: Any) -> tuple[list[str], list[list[object]]]:
 
 def remarks(found: Any) -> list[str]:
     """What the tables leave open, a line each."""
-    lines = []
+    lines = [f"note: {found.caution}"] if found.caution else []
     for ranking in (*found.runs, *([found.together] if found.together else [])):
         first = ranking.winner
         equals = f", one of {first.equals} thought equal" if first.equals > 1 else ""

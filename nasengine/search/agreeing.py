@@ -35,6 +35,7 @@ class Truth:
         name: of the measurement; `direction` which way is better.
         values: canonical key of an architecture -> its truth.
         measured: measurement -> canonical key -> value: what bounds may be on.
+        caution: why its values are not what networks reach that are trained alone; empty where nothing says so.
     """
 
     space: SearchSpace = field(repr=False)
@@ -43,6 +44,7 @@ class Truth:
     direction: Direction
     values: Mapping[str, float] = field(repr=False)
     measured: Mapping[str, Mapping[str, float]] = field(repr=False)
+    caution: str = ""
 
     @property
     def sign(self) -> int:

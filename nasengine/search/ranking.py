@@ -13,6 +13,7 @@ from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.objectives import Objective
 from nasengine.records import Architecture, Trial
 from nasengine.search.agreeing import MACS, Ranking, Truth, agree, truth_of
+from nasengine.search.inheriting import reads_weights
 from nasengine.search.language.settings import SearchPhase
 from nasengine.search.retrained import Spread, spread_of
 from nasengine.search.run_file import NAME as RUN_FILE
@@ -37,6 +38,7 @@ class RankAgreement:
             two architectures were measured by all.
         spreads: figure -> its mean and deviation over the runs; `winner` is the truth of the first of each.
         samples, seed: of the bootstrap that the intervals are from.
+        caution: why the truth is none of networks trained alone, in a line; empty where nothing says so.
     """
 
     table: str
@@ -49,6 +51,7 @@ class RankAgreement:
     spreads: Mapping[str, Spread]
     samples: int
     seed: int
+    caution: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the same for the same runs."""
@@ -58,6 +61,7 @@ class RankAgreement:
             "space": self.space,
             "objective": self.objective,
             "truth": self.truth,
+            "caution": self.caution,
             "interval": {"level": LEVEL, "over": "architectures", "samples": self.samples, "seed": self.seed},
             "runs": [ranking.to_json() for ranking in self.runs],
             "together": self.together and self.together.to_json(),
@@ -142,6 +146,7 @@ def rank(
         spreads=_spreads(rankings),
         samples=samples,
         seed=seed,
+        caution=known.caution,
     )
 
 
@@ -157,7 +162,24 @@ def _truth_of_run(run: Run, first: _Measured, name: str | None) -> Truth:
     names = set.intersection(*(set(trial.measurements) for trial in theirs.trials))
     measured = {name: {t.architecture.key: t.measurements[name] for t in theirs.trials} for name in sorted(names)}
     objective = theirs.objective
-    return Truth(run.space, str(run.folder), objective.name, objective.direction, measured[objective.name], measured)
+    return Truth(
+        run.space,
+        str(run.folder),
+        objective.name,
+        objective.direction,
+        measured[objective.name],
+        measured,
+        _caution(run, theirs.phase),
+    )
+
+
+def _caution(run: Run, phase: SearchPhase) -> str:
+    """Why the measurements of a phase are not what its architectures reach alone."""
+    if reads_weights(phase):
+        return f"{run.folder} has scored with the weights of a supernet: no network in it was trained alone"
+    if phase.evaluator is not None and phase.evaluator.start is not None:
+        return f"{run.folder} has trained its networks from the weights of a supernet, not from weights of their own"
+    return ""
 
 
 def _check(runs: Sequence[Run], samples: int) -> None:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import nasengine as nas
+from nasengine.cli.rank import remarks
 from nasengine.runs import canonical_records
 from nasengine.search.events import PhaseSkipped, SearchProgress
 from tests.search.supernet_runs import STARTED, STRATEGY, shared_search
@@ -82,6 +83,20 @@ def test_candidates_trained_from_the_shared_weights_begin_better_than_fresh_ones
     for mine, theirs in zip(started.trials, fresh.trials, strict=True):
         assert mine.architecture == theirs.architecture
         assert mine.measurements["loss"] < theirs.measurements["loss"]
+    for run, caution in (
+        (started, f"{started.folder} has trained its networks from the weights of a supernet"),
+        (fresh, ""),
+    ):
+        assert nas.rank(fresh, table=run.folder, samples=5).caution.partition(", not")[0] == caution
+
+
+def test_a_ranking_held_against_scores_of_a_supernet_says_so_in_one_line(finished):
+    found = nas.rank(finished, table=finished.folder, samples=5)
+    said = f"{finished.folder} has scored with the weights of a supernet: no network in it was trained alone"
+    assert found.to_json()["caution"] == said
+    lines = remarks(found)
+    assert lines[0] == f"note: {said}"
+    assert sum("supernet" in line for line in lines) == 1
 
 
 @pytest.mark.thorough
