@@ -48,7 +48,7 @@ def written(row: dict[str, Any]) -> str:
     ratio = f"{row['ratio']:>8.3f}x {row['to']}" if "ratio" in row else ""
     said = f"{row['ms']:>10.2f} ms{ratio}" if "ms" in row else f"  {row.get('error') or row.get('skipped')}"
     k = f"K={row['k']}" if "k" in row else ""
-    more = "  ".join(f"{key} {row[key]}" for key in ("first_s", "gib", "graphs_while_timed") if key in row)
+    more = "  ".join(f"{key} {row[key]}" for key in ("launch_ms", "first_s", "gib", "graphs_while_timed") if key in row)
     return f"{row['group']:<18}{row['row']:<34}{k:<6}{said}   {more}"
 
 
@@ -109,7 +109,10 @@ class Group:
         self.report.add(row)
 
     def _measure(self, make: Callable[[], Step], each: float) -> dict[str, Any]:
-        """Median of steps after warm-up; steps are timed in blocks, so that launching ahead is possible."""
+        """Median of steps after warm-up; steps are timed in blocks, so that launching ahead is possible.
+
+        `launch_ms` is what the processor needs to put a step on its way: where it is no less than `ms`, the GPU waits.
+        """
         cuda = self.device.type == "cuda"
         if cuda:
             torch.cuda.reset_peak_memory_stats()
@@ -136,8 +139,15 @@ class Group:
             samples.append((time.perf_counter() - began) / block * 1e3)
             if time.perf_counter() - started > 6 * each and len(samples) >= 2:
                 break
+        launches: list[float] = []
+        for _ in range(5):
+            began = time.perf_counter()
+            step()
+            launches.append((time.perf_counter() - began) * 1e3)
+            self._wait()
         found = {
             "ms": round(statistics.median(samples), 4),
+            "launch_ms": round(statistics.median(launches), 4),
             "fastest_ms": round(min(samples), 4),
             "samples": len(samples),
             "steps_per_sample": block,
