@@ -22,6 +22,7 @@ from nasengine.space import SearchSpace, shipped
 MAKE_ONE = "expected one that the space makes: space.sample(rng), space.architecture({path: option, …}), space.known"
 MOST_SHOWN = 3  # problems of an architecture
 DEVICES = "expected cpu, cuda or cuda:N"
+YES_OR_NO = "expected True or False"
 
 
 def check_space(space: Any) -> None:
@@ -40,7 +41,7 @@ def check_space(space: Any) -> None:
     raise InputError(Problem(f"a supernet needs a search space, got {_found(space)}", expected=expected))
 
 
-def check_settings(models: Any, network: Any, seed: Any, dtype: Any, compiled: Any) -> None:
+def check_settings(models: Any, network: Any, seed: Any, dtype: Any, compiled: Any, on_note: Any) -> None:
     """Refuse settings of a wrong type.
 
     Raises:
@@ -60,7 +61,10 @@ def check_settings(models: Any, network: Any, seed: Any, dtype: Any, compiled: A
         near = nearest(str(dtype).removeprefix("torch."), ["float32", "float64", "bfloat16", "float16"])
         problems.append(Problem(f"weights cannot be of type {dtype!r}", expected=f"expected torch.float32{near}"))
     if type(compiled) is not bool:
-        problems.append(Problem(f"compiled is {_found(compiled)}", expected="expected True or False"))
+        problems.append(Problem(f"compiled is {_found(compiled)}", expected=YES_OR_NO))
+    if on_note is not None and not callable(on_note):
+        expected = "expected a function that takes a line, such as print, or None"
+        problems.append(Problem(f"on_note is {_found(on_note)}", expected=expected))
     if problems:
         raise InputError(problems)
 
@@ -84,6 +88,16 @@ def check_model(model: Any, models: int) -> None:
         raise InputError(_whole("model", model, 0))
     if not 0 <= model < models:
         raise InputError(Problem(f"there is no model {model}: this supernet has {models}, numbered from 0"))
+
+
+def check_mode(mode: Any) -> None:
+    """Refuse what says neither training nor evaluation.
+
+    Raises:
+        InputError: it is neither True nor False.
+    """
+    if type(mode) is not bool:
+        raise InputError(Problem(f"mode is {_found(mode)}", expected=YES_OR_NO))
 
 
 def check_type(space: SearchSpace, architecture: Any) -> None:

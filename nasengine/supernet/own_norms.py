@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
+from nasengine.supernet.arguments import check_images, check_model, check_several, check_type
 from nasengine.supernet.errors import SupernetError
 from nasengine.supernet.keys import Held, layers, tensors
 from nasengine.supernet.supernet import Supernet
@@ -67,6 +68,8 @@ class SupernetWithOwnNorms(Supernet):
 
     def view(self, architecture: Architecture, *, model: int = 0) -> nn.Module:
         """See `Supernet.view`; the norms are those of the architecture."""
+        check_type(self.space, architecture)
+        check_model(model, self.models)
         is_new = (architecture, model) not in self._views
         network = super().view(architecture, model=model)
         if is_new:
@@ -86,6 +89,8 @@ class SupernetWithOwnNorms(Supernet):
 
     def batch(self, images: Tensor, architectures: Sequence[Architecture], *, model: int = 0) -> Tensor:
         """See `Supernet.batch`; always one view after another."""
+        check_images(self.space, images)
+        check_several(self.space, images, architectures)
         count = len(architectures)
         parts = [self(images[first::count], one, model=model) for first, one in enumerate(architectures)]
         return torch.stack(parts, dim=1).flatten(0, 1)
@@ -104,16 +109,6 @@ class SupernetWithOwnNorms(Supernet):
         chosen = range(self.models) if model is None else [model]
         own = {f"{m}/{key}": tensor.detach() for m in chosen for key, tensor in self._own_tensors(m)}
         return {**super().state(model), **own}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """See `Supernet.load_state`."""
-        super().load_state({name: value for name, value in state.items() if OWN not in name})
-        own = {f"{m}/{key}": tensor for m in range(self.models) for key, tensor in self._own_tensors(m)}
-        if own.keys() != {name for name in state if OWN in name}:
-            raise InputError("the weights hold norms of other architectures than this space has")
-        with torch.no_grad():
-            for name, tensor in own.items():
-                tensor.copy_(state[name])
 
     def _own_tensors(self, model: int) -> Iterator[tuple[str, Tensor]]:
         for architecture, own in self._own[model].items():

@@ -65,7 +65,7 @@ class Supernet:
         on_note: Callable[[str], None] | None = None,
     ) -> None:
         arguments.check_space(space)
-        arguments.check_settings(models, network, seed, dtype, compiled)
+        arguments.check_settings(models, network, seed, dtype, compiled, on_note)
         refuse_what_has_no_network(space)
         check_overrides(space, network)
         self.space = space
@@ -115,6 +115,7 @@ class Supernet:
         It is kept: asked for again, it is the same module. Its gradients flow to the shared parameters.
         """
         arguments.check_type(self.space, architecture)
+        arguments.check_model(model, self.models)
         found = self._views.get((architecture, model))
         if found is None:
             made = self._made(architecture, model)
@@ -200,12 +201,17 @@ class Supernet:
         """Copy in what `state()` of all models gave.
 
         Raises:
-            InputError: a tensor is missing, unknown, or of another shape.
+            InputError: a tensor is missing, unknown, of another shape, or of another type of number.
         """
-        load_weights(self._stores, state)
+        load_weights(self.state(), state)
 
     def train(self, mode: bool = True) -> Supernet:
-        """Training or evaluation, for every view that is asked for from now on."""
+        """Training or evaluation, for every view that is asked for from now on.
+
+        Raises:
+            InputError: `mode` is neither True nor False.
+        """
+        arguments.check_mode(mode)
         self.training = mode
         return self
 

@@ -66,29 +66,34 @@ def _filled(value: Tensor, shape: tuple[int, ...], seed: int) -> Tensor:
     return filled
 
 
-def load_weights(stores: list[Store], state: Mapping[str, Tensor]) -> None:
-    """Copy values in, in place; `state` holds "MODEL/KEY" for every tensor of the stores and nothing else.
+def load_weights(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Copy values in, in place; `state` holds every tensor that is wanted, by its name, and nothing else.
 
     Raises:
-        InputError: names the tensors that are missing, unknown, or of another shape.
+        InputError: names the tensors that are missing, unknown, of another shape, or of another type of number.
     """
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         found = type(state).__name__ if not isinstance(state, Mapping) else "a mapping with other values"
         raise InputError(Problem(f"weights map names to tensors, got {found}", expected="what supernet.state() gives"))
-    wanted = {f"{number}/{key}": tensor for number, store in enumerate(stores) for key, tensor in store.items()}
     problems = [Problem(f"the weights lack {name}") for name in wanted if name not in state]
     problems += [
         Problem(f"the weights hold {name}, which this supernet has not") for name in state if name not in wanted
     ]
+    both = [(name, tensor, state[name]) for name, tensor in wanted.items() if name in state]
     problems += [
-        Problem(f"{name} has the shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)}")
-        for name, tensor in wanted.items()
-        if name in state and state[name].shape != tensor.shape
+        Problem(f"{name} has the shape {tuple(given.shape)}, expected {tuple(tensor.shape)}")
+        for name, tensor, given in both
+        if given.shape != tensor.shape
+    ]
+    problems += [
+        Problem(f"{name} is of {given.dtype}, expected {tensor.dtype}")
+        for name, tensor, given in both
+        if given.dtype != tensor.dtype
     ]
     if problems:
         shown = problems[:8]
         more = [Problem(f"… and {len(problems) - 8} more")] if len(problems) > 8 else []
         raise InputError([*shown, *more])
     with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(state[name])
+        for _, tensor, given in both:
+            tensor.copy_(given)

@@ -9,6 +9,8 @@ import torch
 import nasengine as nas
 from nasengine.errors import InputError
 from nasengine.supernet import Supernet
+from nasengine.supernet.own_norms import SupernetWithOwnNorms
+from tests.preparation.small import pooling_space
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,7 @@ def test_what_is_no_search_space_is_refused_with_how_to_load_one(space, message,
         ({"dtype": torch.int64}, "weights cannot be of type torch.int64", "torch.float32"),
         ({"seed": "a"}, "seed is the text 'a'", "a whole number from 0"),
         ({"compiled": "yes"}, "compiled is the text 'yes'", "True or False"),
+        ({"on_note": "print"}, "on_note is the text 'print'", "a function that takes a line, such as print, or None"),
     ],
 )
 def test_a_setting_of_a_wrong_type_is_refused_with_what_it_must_be(settings, message, expected):
@@ -115,7 +118,14 @@ def test_architectures_that_do_not_divide_the_images_are_refused(supernet):
     refused(lambda: supernet.batch(torch.zeros(4, 1, 28, 28), three), "4 images does not divide among 3", "a multiple")
 
 
-@pytest.mark.parametrize("model", ["1", 1, -1, None])
+@pytest.mark.parametrize("mode", ["yes", None, 1])
+def test_a_mode_that_is_no_truth_value_is_refused_and_changes_nothing(supernet, mode):
+    before = supernet.training
+    refused(lambda: supernet.train(mode), "mode is ", "True or False")
+    assert supernet.training is before
+
+
+@pytest.mark.parametrize("model", ["1", 1, -1, None, [0], False])
 def test_a_set_of_weights_that_there_is_not_is_refused(supernet, model):
     with pytest.raises(InputError, match=r"there is no model|model is"):
         supernet(torch.zeros(4, 1, 28, 28), supernet.largest, model=model)
@@ -157,3 +167,26 @@ def test_an_error_of_a_network_that_has_nothing_to_do_with_the_images_is_not_exp
 def test_weights_that_are_no_mapping_of_tensors_are_refused(supernet):
     refused(lambda: supernet.load_state(None), "weights map names to tensors, got NoneType", "supernet.state()")
     refused(lambda: supernet.load_state({"a": 1}), "weights map names to tensors, got a mapping", "supernet.state()")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.complex64])
+def test_weights_of_another_type_of_number_are_refused_instead_of_rounded(supernet, dtype):
+    name, *_ = supernet.state()
+    before = supernet.state()[name].clone()
+    others = {**supernet.state(), name: (before + 1).to(dtype)}
+    refused(lambda: supernet.load_state(others), f"{name} is of {dtype}, expected torch.float32", "")
+    assert torch.equal(supernet.state()[name], before)
+
+
+def test_a_supernet_of_own_norms_refuses_what_any_supernet_does():
+    space = pooling_space()
+    supernet = SupernetWithOwnNorms(space)
+    images, largest = torch.zeros(4, 1, 8, 8), supernet.largest
+    refused(lambda: supernet.view(dict(largest)), "is wanted, got of type dict", "space.architecture(…)")
+    refused(lambda: supernet.view(largest, model=[0]), "model is of type list", "a whole number from 0")
+    refused(lambda: supernet.batch(images, None), "a list of architectures is wanted, got None", "expected a list")
+    refused(lambda: supernet.batch(images, [largest] * 3), "4 images does not divide among 3", "a multiple")
+    refused(lambda: supernet.load_state(None), "weights map names to tensors, got NoneType", "supernet.state()")
+    own = next(name for name in supernet.state() if "@" in name)
+    short = {**supernet.state(), own: torch.zeros(1)}
+    refused(lambda: supernet.load_state(short), "has the shape", "")
