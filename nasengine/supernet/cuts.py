@@ -112,6 +112,7 @@ class Part:
         room: elements that a copy takes in a buffer, and the whole in another.
         is_whole: whether it is all of the tensor.
         is_learned: whether the tensor is a parameter.
+        memory: where the whole began when this was made.
     """
 
     cut: Cut
@@ -122,6 +123,12 @@ class Part:
     room: tuple[int, int]
     is_whole: bool
     is_learned: bool
+    memory: int
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the whole lies where it did: given other memory, it is not what the view shows."""
+        return self.whole.data_ptr() == self.memory
 
     @classmethod
     def of(cls, cut: Cut, whole: Tensor) -> Part:
@@ -131,7 +138,8 @@ class Part:
         dense = view is not None and view.stride() == strides
         room = _aligned(math.prod(cut.shape)), _aligned(whole.numel())
         is_whole = view is not None and cut.shape == whole.shape
-        return cls(cut, whole, view, dense, strides, room, is_whole, isinstance(whole, nn.Parameter))
+        learned = isinstance(whole, nn.Parameter)
+        return cls(cut, whole, view, dense, strides, room, is_whole, learned, whole.data_ptr())
 
 
 class Shelf:
@@ -141,10 +149,10 @@ class Shelf:
         self._known: dict[tuple[int, int], Part] = {}
 
     def part(self, cut: Cut, whole: Tensor) -> Part:
-        """The part; found again by the very cut and tensor, which it keeps alive."""
+        """The part; found again by the very cut and tensor, which it keeps alive, while the tensor stays in place."""
         key = id(cut), id(whole)
         found = self._known.get(key)
-        if found is None:
+        if found is None or not found.in_place:
             if len(self._known) >= MOST_PARTS:
                 self._known.clear()
             found = self._known[key] = Part.of(cut, whole)

@@ -16,10 +16,11 @@ from nasengine.data import SplitSettings, load_data, split
 from nasengine.preparation import SharedWeights, train_shared_weights
 from nasengine.preparation.settings import in_order_of_channels
 from nasengine.preparation.staging import Staging
+from nasengine.space import space_from_mapping
 from nasengine.space.domain import Domain
 from nasengine.tasks import ImageClassification
 from nasengine.training.batches import Normalize
-from tests.preparation.small import begun, inputs, pooling_space, same, weights, width_space
+from tests.preparation.small import WIDTHS, begun, inputs, pooling_space, same, weights, width_space
 
 # Beside views, what moves no number: memory without values, marks for profilers.
 FREE = ("empty", "new_empty", "_record_function", "_unsafe_view", "_reshape_alias")
@@ -138,3 +139,18 @@ def test_a_step_of_a_residual_network_takes_no_more_operations_than_its_layers_n
     assert len(learning.names) == casts + forward + loss + backward + 4
     # Right or wrong is a maximum, a comparison, a cast and a sum.
     assert len(measuring.names) == casts + forward + 4
+
+
+def test_views_run_on_weights_that_were_put_in_order_of_channels(tmp_path):
+    layer = WIDTHS["network"]["layers"][0]
+    network = {"type": "sequential", "layers": [layer, *WIDTHS["network"]["layers"]]}
+    space = space_from_mapping({**WIDTHS, "network": network}, "two_layers.yaml")
+    training = begun(tmp_path, space=space)
+    supernet = training.supernet.eval()  # which has met parts of the weights already
+    in_order_of_channels(supernet)
+    with torch.no_grad():
+        for parameter in supernet.parameters():
+            parameter.add_(1)
+    pixels, _ = training.staging.show(0)
+    for architecture in space.enumerate():
+        assert torch.allclose(supernet(pixels, architecture), supernet.subnet(architecture)(pixels), rtol=1e-5)
