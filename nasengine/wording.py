@@ -1,4 +1,4 @@
-"""How numbers and counts are written for people, the same in every line, table and chart."""
+"""How numbers, counts and wrong values are written for people, the same in every line, table and chart."""
 
 from __future__ import annotations
 
@@ -29,3 +29,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def in_words(value: object) -> str:
+    """A value that is not what it must be: None, True, 1.5, the text 'yes', of type dict."""
+    if value is None or type(value) in (bool, int, float):
+        return repr(value)
+    text = f"the text {value!r}" if isinstance(value, str) else f"of type {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:80]}…"

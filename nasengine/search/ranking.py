@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from nasengine.search.run_file import NAME as RUN_FILE
 from nasengine.search.run_view import Run
 from nasengine.search.searching import all_constraints
 from nasengine.search.tabled import load_for
+from nasengine.wording import in_words
 
 MEAN = "mean of the runs' measurements"
 
@@ -121,9 +124,9 @@ def rank(
         InputError: a folder that is no run, runs of different spaces, a table that does not fit, a name that is not
             there, or fewer than two architectures that are in both.
     """
-    given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+    given = list(runs) if isinstance(runs, Iterable) and not isinstance(runs, str) else [runs]
     opened = [one if isinstance(one, Run) else Run(one) for one in given]
-    _check(opened, samples)
+    _check(opened, table, data_dir, samples, seed)
     measured = [_measured(run, phase, objective) for run in opened]
     first = measured[0]
     _check_same(measured)
@@ -182,13 +185,22 @@ def _caution(run: Run, phase: SearchPhase) -> str:
     return ""
 
 
-def _check(runs: Sequence[Run], samples: int) -> None:
+def _check(runs: Sequence[Run], table: Any, data_dir: Any, samples: Any, seed: Any) -> None:
     if not runs:
         raise InputError("nothing to rank: expected at least one run")
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise InputError("a run is named twice: expected each once")
-    if samples < 1:
-        raise InputError(Problem(f"samples is {samples}", expected="expected at least 1"))
+    problems = []
+    if not isinstance(table, str | os.PathLike):
+        expected = "expected a CSV file, a description of one, a shipped table's name (pooling36), or a run"
+        problems.append(Problem(f"table is {in_words(table)}", expected=expected))
+    if data_dir is not None and not isinstance(data_dir, str | os.PathLike):
+        problems.append(Problem(f"data_dir is {in_words(data_dir)}", expected="expected a folder, or None"))
+    for name, value, least in (("samples", samples, 1), ("seed", seed, 0)):
+        if not isinstance(value, numbers.Integral) or value < least:
+            problems.append(Problem(f"{name} is {in_words(value)}", expected=f"expected a whole number from {least}"))
+    if problems:
+        raise InputError(problems)
 
 
 def _measured(run: Run, phase: str | None, objective: str | None) -> _Measured:

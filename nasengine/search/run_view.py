@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nasengine.errors import InputError, Problem, RunError
+from nasengine.errors import InputError, NotARunError, Problem, RunError
 from nasengine.evaluators import load_plugins
 from nasengine.objectives import best_first, pareto_front
 from nasengine.records import Architecture, Trial
@@ -18,6 +19,7 @@ from nasengine.search.language.settings import RetrainPhase, SearchPhase, Strate
 from nasengine.search.retrained import Retrained, Spread, read_results, retrain_phases, spreads
 from nasengine.search.run_file import RunSettings, read_run_file, settings_of_run
 from nasengine.space import SearchSpace
+from nasengine.wording import in_words
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ class Run:
     """
 
     def __init__(self, folder: Path | str) -> None:
+        if not isinstance(folder, str | os.PathLike):
+            found = f"a run is a folder, got {in_words(folder)}"
+            raise NotARunError(Problem(found, expected="expected the folder of a run"))
         self.folder = Path(folder)
         self._content: Mapping[str, Any] = read_run_file(self.folder)
         self._read: tuple[tuple[int, int], Contents] | None = None

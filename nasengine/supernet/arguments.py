@@ -18,6 +18,7 @@ from nasengine.build.devices import existing_device
 from nasengine.errors import InputError, Problem, nearest
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace, shipped
+from nasengine.wording import in_words
 
 MAKE_ONE = "expected one that the space makes: space.sample(rng), space.architecture({path: option, …}), space.known"
 MOST_SHOWN = 3  # problems of an architecture
@@ -38,7 +39,7 @@ def check_space(space: Any) -> None:
     if isinstance(space, str):
         close = f"nas.load_space({space!r})" if space in names else f"{expected}{nearest(space, names)}"
         raise InputError(Problem(f"a supernet needs a search space, got the text {space!r}", expected=close))
-    raise InputError(Problem(f"a supernet needs a search space, got {_found(space)}", expected=expected))
+    raise InputError(Problem(f"a supernet needs a search space, got {in_words(space)}", expected=expected))
 
 
 def check_settings(models: Any, network: Any, seed: Any, dtype: Any, compiled: Any, on_note: Any) -> None:
@@ -53,7 +54,7 @@ def check_settings(models: Any, network: Any, seed: Any, dtype: Any, compiled: A
     elif models < 1:
         problems.append(Problem(f"a supernet has at least one set of weights, got {models}"))
     if network is not None and not isinstance(network, Mapping):
-        found = f"network maps arguments of the root network to values, got {_found(network)}"
+        found = f"network maps arguments of the root network to values, got {in_words(network)}"
         problems.append(Problem(found, expected='such as network={"norm": {"statistics": "batch"}}'))
     if not _is_whole(seed) or seed < 0:
         problems.append(_whole("seed", seed, 0))
@@ -61,10 +62,10 @@ def check_settings(models: Any, network: Any, seed: Any, dtype: Any, compiled: A
         near = nearest(str(dtype).removeprefix("torch."), ["float32", "float64", "bfloat16", "float16"])
         problems.append(Problem(f"weights cannot be of type {dtype!r}", expected=f"expected torch.float32{near}"))
     if type(compiled) is not bool:
-        problems.append(Problem(f"compiled is {_found(compiled)}", expected=YES_OR_NO))
+        problems.append(Problem(f"compiled is {in_words(compiled)}", expected=YES_OR_NO))
     if on_note is not None and not callable(on_note):
         expected = "expected a function that takes a line, such as print, or None"
-        problems.append(Problem(f"on_note is {_found(on_note)}", expected=expected))
+        problems.append(Problem(f"on_note is {in_words(on_note)}", expected=expected))
     if problems:
         raise InputError(problems)
 
@@ -97,11 +98,11 @@ def check_mode(mode: Any) -> None:
         InputError: it is neither True nor False.
     """
     if type(mode) is not bool:
-        raise InputError(Problem(f"mode is {_found(mode)}", expected=YES_OR_NO))
+        raise InputError(Problem(f"mode is {in_words(mode)}", expected=YES_OR_NO))
 
 
-def check_type(space: SearchSpace, architecture: Any) -> None:
-    """Refuse what is no architecture at all.
+def check_type(space: str, architecture: Any) -> None:
+    """Refuse what is no architecture at all, of the space of this name or of another.
 
     Raises:
         InputError: it is something else.
@@ -113,9 +114,7 @@ def check_type(space: SearchSpace, architecture: Any) -> None:
         expected = "space.architecture(…) checks such a mapping and makes an architecture of it"
     elif isinstance(architecture, (list, tuple)):
         expected = "supernet.batch(images, architectures) takes several"
-    raise InputError(
-        Problem(f"an architecture of {space.name} is wanted, got {_found(architecture)}", expected=expected)
-    )
+    raise InputError(Problem(f"an architecture of {space} is wanted, got {in_words(architecture)}", expected=expected))
 
 
 def check_architecture(space: SearchSpace, architecture: Any) -> None:
@@ -124,7 +123,7 @@ def check_architecture(space: SearchSpace, architecture: Any) -> None:
     Raises:
         InputError: it is something else, or has other choices or options.
     """
-    check_type(space, architecture)
+    check_type(space.name, architecture)
     encoding = space.encoding
     try:
         row = encoding.row(architecture)
@@ -170,10 +169,10 @@ def check_list(space: SearchSpace, architectures: Any) -> None:
         InputError: it is something else, or holds something else.
     """
     if isinstance(architectures, (str, Mapping)) or not isinstance(architectures, Sequence):
-        found = f"a list of architectures is wanted, got {_found(architectures)}"
+        found = f"a list of architectures is wanted, got {in_words(architectures)}"
         raise InputError(Problem(found, expected="expected a list; supernet(images, architecture) takes one"))
     for architecture in architectures:
-        check_type(space, architecture)
+        check_type(space.name, architecture)
 
 
 def check_images(space: SearchSpace, images: Any) -> None:
@@ -186,7 +185,7 @@ def check_images(space: SearchSpace, images: Any) -> None:
     assert task is not None
     expected = f"expected a tensor of (N, {task.channels}, height, width)"
     if not isinstance(images, Tensor):
-        raise InputError(Problem(f"images are {_found(images)}", expected=expected))
+        raise InputError(Problem(f"images are {in_words(images)}", expected=expected))
     if images.dim() != 4 or images.shape[1] != task.channels:
         raise InputError(Problem(f"images have the shape {tuple(images.shape)}", expected=expected))
 
@@ -219,12 +218,4 @@ def _is_whole(value: Any) -> bool:
 
 def _whole(name: str, value: Any, least: int) -> Problem:
     hint = f": {name}={int(value)}" if isinstance(value, str) and value.isdecimal() else ""
-    return Problem(f"{name} is {_found(value)}", expected=f"expected a whole number from {least}{hint}")
-
-
-def _found(value: Any) -> str:
-    """A value in a few words."""
-    if value is None or type(value) in (bool, int, float):
-        return repr(value)
-    text = f"the text {value!r}" if isinstance(value, str) else f"of type {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:80]}…"
+    return Problem(f"{name} is {in_words(value)}", expected=f"expected a whole number from {least}{hint}")

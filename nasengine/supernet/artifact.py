@@ -9,6 +9,7 @@ history.jsonl          a line an epoch
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +24,10 @@ from safetensors.torch import load, load_file
 from nasengine.errors import InputError, Problem, RunError
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
-from nasengine.supernet.arguments import checked_device
+from nasengine.supernet.arguments import MAKE_ONE, check_space, check_type, checked_device
 from nasengine.supernet.own_norms import SupernetWithOwnNorms
 from nasengine.supernet.supernet import Supernet
+from nasengine.wording import in_words
 
 WEIGHTS, ABOUT, TABLE, HISTORY = "weights.safetensors", "supernet.json", "table.json", "history.jsonl"
 FORMAT = 1
@@ -54,8 +56,14 @@ class SupernetArtifact:
         """What a folder holds; the weights are read when a supernet is asked for.
 
         Raises:
+            InputError: what is given is no path.
             RunError: it holds no shared weights, damaged ones, or those of a newer nasengine.
         """
+        if not isinstance(folder, str | os.PathLike):
+            expected = "expected the folder of a prepare phase, RUN/PHASE"
+            raise InputError(
+                Problem(f"a folder of shared weights is wanted, got {in_words(folder)}", expected=expected)
+            )
         folder = Path(folder)
         about = _read_json(folder / ABOUT)
         if about is None:
@@ -120,8 +128,9 @@ class SupernetArtifact:
         """See that the weights are those of a space.
 
         Raises:
-            InputError: they are of another.
+            InputError: they are of another, or it is none.
         """
+        check_space(space)
         if self.about["space_hash"] != space.hash:
             theirs = f"{self.about['space']} (hash {self.about['space_hash'][:12]})"
             found = f"the shared weights in {self.folder} are of the space {theirs}, not of {space.name}"
@@ -180,8 +189,18 @@ class SupernetArtifact:
         return supernet
 
     def model_of(self, architecture: Architecture) -> int:
-        """The set of weights an architecture belongs to: that of its largest probability; 0 without a table."""
-        return self._models.get(architecture, 0)
+        """The set of weights an architecture belongs to: that of its largest probability.
+
+        It is 0 without a table, and for an architecture that constraints left out of the preparation.
+
+        Raises:
+            InputError: it is none, or has choices that no architecture of the table has.
+        """
+        check_type(self.about["space"], architecture)
+        found = self._models.get(architecture)
+        if found is None and self._models and not set(architecture) <= set().union(*self._models):
+            raise InputError(Problem(f"this is no architecture of {self.about['space']}", expected=MAKE_ONE))
+        return found or 0
 
 
 def _models_of(table: Mapping[str, Any], path: Path) -> dict[Architecture, int]:

@@ -68,7 +68,7 @@ class SupernetWithOwnNorms(Supernet):
 
     def view(self, architecture: Architecture, *, model: int = 0) -> nn.Module:
         """See `Supernet.view`; the norms are those of the architecture."""
-        check_type(self.space, architecture)
+        check_type(self.space.name, architecture)
         check_model(model, self.models)
         is_new = (architecture, model) not in self._views
         network = super().view(architecture, model=model)

@@ -114,7 +114,7 @@ class Supernet:
 
         It is kept: asked for again, it is the same module. Its gradients flow to the shared parameters.
         """
-        arguments.check_type(self.space, architecture)
+        arguments.check_type(self.space.name, architecture)
         arguments.check_model(model, self.models)
         found = self._views.get((architecture, model))
         if found is None:

@@ -54,6 +54,14 @@ def test_a_prepare_phase_leaves_weights_a_table_and_a_history(tmp_path):
     table = json.loads((folder / "table.json").read_text())
     row = table["probabilities"][table["configurations"].index(middle.to_json())]
     assert artifact.model_of(middle) == row.index(max(row))
+    for wrong in (3, None, {}, dict(middle), nas.Architecture({"network.width": 4})):
+        with pytest.raises(InputError, match="architecture of three_pools"):
+            artifact.model_of(wrong)
+    for wrong in (3, None, "three_pools"):
+        with pytest.raises(InputError, match="needs a search space"):
+            artifact.supernet(wrong)
+        with pytest.raises(InputError, match="needs a search space"):
+            artifact.check(wrong)
     assert supernet.subnet(middle, model=1) is not None
     assert [json.loads(line)["epoch"] for line in (folder / "history.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -87,6 +95,12 @@ def test_a_run_stopped_while_it_prepares_goes_on_as_if_nothing_had_happened(tmp_
     again = []
     nas.resume(tmp_path / "pieces", on_event=again.append)
     assert PhaseSkipped("prepare", "finished before") in again
+
+
+@pytest.mark.parametrize("folder", [3, None, ["run"]])
+def test_what_is_no_path_holds_no_shared_weights(folder):
+    with pytest.raises(InputError, match="a folder of shared weights is wanted, got "):
+        SupernetArtifact.read(folder)
 
 
 @pytest.mark.parametrize(

@@ -147,3 +147,24 @@ def test_everything_that_does_not_fit_is_one_clear_error(tabular_runs, measured_
         rank([run, run])
     with pytest.raises(nas.InputError, match="expected at least 2"):
         nas.rank(measured_run, table=str(tmp_path / "one.csv"))
+
+
+@pytest.mark.parametrize("runs", [3, None, [3], [None]])
+def test_what_is_no_folder_is_no_run(runs):
+    with pytest.raises(nas.InputError, match=r"a run is a folder, got (3|None)"):
+        nas.rank(runs, table="pooling36")
+    with pytest.raises(nas.InputError, match="expected the folder of a run"):
+        nas.open_run(runs)
+
+
+def test_all_arguments_of_a_wrong_type_are_told_at_once(measured_run):
+    with pytest.raises(nas.InputError) as caught:
+        nas.rank(measured_run, table=None, data_dir=3, samples="many", seed=-1)
+    assert [problem.message for problem in caught.value.problems] == [
+        "table is None",
+        "data_dir is 3",
+        "samples is the text 'many'",
+        "seed is -1",
+    ]
+    with pytest.raises(nas.InputError, match=r"samples is 1\.5\n.*a whole number from 1"):
+        nas.rank(measured_run, table="pooling36", samples=1.5)
