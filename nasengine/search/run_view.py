@@ -67,10 +67,7 @@ class Run:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        if not isinstance(folder, str | os.PathLike):
-            found = f"a run is a folder, got {in_words(folder)}"
-            raise NotARunError(Problem(found, expected="expected the folder of a run"))
-        self.folder = Path(folder)
+        self.folder = _path(folder)
         self._content: Mapping[str, Any] = read_run_file(self.folder)
         self._read: tuple[tuple[int, int], Contents] | None = None
 
@@ -218,3 +215,9 @@ class Run:
             phases = [phase]
         chosen = phases[-1:] if phases else []
         return Found(self, architecture, trial, tuple(record for record in records if record.phase in chosen))
+
+
+def _path(folder: Any) -> Path:
+    if isinstance(folder, str | os.PathLike):
+        return Path(folder)
+    raise NotARunError(Problem(f"a run is a folder, got {in_words(folder)}", expected="expected the folder of a run"))

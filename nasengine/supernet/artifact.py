@@ -59,12 +59,7 @@ class SupernetArtifact:
             InputError: what is given is no path.
             RunError: it holds no shared weights, damaged ones, or those of a newer nasengine.
         """
-        if not isinstance(folder, str | os.PathLike):
-            expected = "expected the folder of a prepare phase, RUN/PHASE"
-            raise InputError(
-                Problem(f"a folder of shared weights is wanted, got {in_words(folder)}", expected=expected)
-            )
-        folder = Path(folder)
+        folder = _path(folder)
         about = _read_json(folder / ABOUT)
         if about is None:
             raise RunError(f"{folder} holds no shared weights: there is no {ABOUT} in it")
@@ -201,6 +196,13 @@ class SupernetArtifact:
         if found is None and self._models and not set(architecture) <= set().union(*self._models):
             raise InputError(Problem(f"this is no architecture of {self.about['space']}", expected=MAKE_ONE))
         return found or 0
+
+
+def _path(folder: Any) -> Path:
+    if isinstance(folder, str | os.PathLike):
+        return Path(folder)
+    expected = "expected the folder of a prepare phase, RUN/PHASE"
+    raise InputError(Problem(f"a folder of shared weights is wanted, got {in_words(folder)}", expected=expected))
 
 
 def _models_of(table: Mapping[str, Any], path: Path) -> dict[Architecture, int]:
