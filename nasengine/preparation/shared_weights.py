@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from nasengine.algorithms.supernet_samplers import Moment, Pass, SupernetSampler
 from nasengine.data import Part
-from nasengine.errors import InputError, Problem, TrialError
+from nasengine.errors import TrialError
 from nasengine.preparation.checkpoints import PreparationCheckpoints
 from nasengine.preparation.copying import begin_as
 from nasengine.preparation.graphs import StepGraphs
 from nasengine.preparation.passes import Passes
 from nasengine.preparation.preparation import PreparationEpoch
-from nasengine.preparation.staging import Staging
+from nasengine.preparation.staging import Staging, no_images
 from nasengine.records import Architecture
 from nasengine.supernet.supernet import Supernet
 from nasengine.tasks import Task
@@ -103,8 +103,7 @@ class SharedWeightsTraining:
         self.batch = min(settings.batch, len(training))
         self.validation_batch = min(settings.batch, len(validation))
         if not self.batch or (sampler.observes and not self.validation_batch):
-            part = "validation" if self.batch else "training"
-            raise InputError(Problem(f"there are no {part} images", expected="expected data.validation such as 0.5"))
+            raise no_images("validation" if self.batch else "training")
         self.device = training.images.device
         dtype = autocast_dtype(settings.precision, self.device)
         self.passes = Passes(supernet, task, dtype=dtype, masked=masked)
@@ -154,7 +153,7 @@ class SharedWeightsTraining:
         if self._finished:
             return False
         with self._on_stream():
-            ends = self.done in (self._end_of(self.epoch), self.length.steps)
+            ends = self.done in ((self.epoch + 1) * self.length.steps_per_epoch, self.length.steps)
             if self._batches is not None and not ends:
                 self._stage()
             self._collect()
@@ -171,7 +170,13 @@ class SharedWeightsTraining:
         return True
 
     def measure(self, architecture: Architecture, model: int = 0) -> float:
-        """The task's first metric on the held-out images, in whole batches of the training's size; between epochs."""
+        """The task's first metric on the held-out images, in whole batches of the training's size; between epochs.
+
+        Raises:
+            InputError: there are no such images.
+        """
+        if not self.validation_batch:
+            raise no_images("validation")
         assert self._pending is None, "what the last step came to lies where this would be written"
         key = architecture, model
         with self._on_stream():
@@ -281,9 +286,8 @@ class SharedWeightsTraining:
             self._event.synchronize()
             values = self._on_host
         sums = iter(values[: sum(len(each.architectures) for each in passes)].tolist())
-        batch = self.validation_batch
         measured = [
-            [next(sums) / len(range(first, batch, count)) for first in range(count)]
+            [next(sums) / len(range(first, self.validation_batch, count)) for first in range(count)]
             for count in (len(each.architectures) for each in passes)
         ]
         self.sampler.observe(moment, passes, measured)
@@ -340,9 +344,6 @@ class SharedWeightsTraining:
     def _moment(self) -> Moment:
         per_epoch = self.length.steps_per_epoch
         return Moment(self.done, self.length.steps, self.done // per_epoch, self.length.epochs, per_epoch)
-
-    def _end_of(self, epoch: int) -> int:
-        return (epoch + 1) * self.length.steps_per_epoch
 
     def _set_rate(self) -> None:
         per_epoch, settings = self.length.steps_per_epoch, self.settings

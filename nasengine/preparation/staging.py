@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nasengine.data import Part
+from nasengine.errors import InputError, Problem
 from nasengine.training.batches import Normalize
 
 
@@ -56,6 +57,11 @@ class Staging:
         self.normalize.into(pixels, images)
         places.copy_(labels)
         return pixels, places
+
+
+def no_images(part: str) -> InputError:
+    """The error that a part of the images, training or validation, is empty and is needed."""
+    return InputError(Problem(f"there are no {part} images", expected="expected data.validation such as 0.5"))
 
 
 def _buffers(part: Part, batch: int) -> tuple[Tensor, Tensor]:

@@ -249,7 +249,10 @@ def test_a_sampler_that_observes_needs_images_held_out(tmp_path):
     given = replace(given, validation=empty)
     with pytest.raises(InputError, match="no validation images"):
         SharedWeights(MIXTURE).begin(given)
-    SharedWeights().begin(given)
+    training = SharedWeights().begin(given)
+    assert training.step()  # a sampler that does not observe needs none
+    with pytest.raises(InputError, match=r"there are no validation images\n.*data.validation such as 0.5"):
+        training.measure(training.supernet.largest)
 
 
 def test_settings_are_the_trainings_own():
