@@ -76,6 +76,7 @@ class MaskedNetwork(nn.Module):
         self._hung_in: Mapping[str, Tensor] | None = None  # the set of weights that hangs in it
         self._wholes: list[tuple[Held, Tensor]] = []
         self._parts: list[Hung] = []  # that are no whole parameters
+        self._gathered: list[Hung] = []  # running statistics that are copies, which views go on changing
         self._bundle = Bundle([])
         self.masks = Masks(torch.empty(0), torch.empty(0))
         for key, module in list(self.modules_of.items()):
@@ -255,17 +256,21 @@ class MaskedNetwork(nn.Module):
             parts = [cut.of(store[held.key]) for held, cut in self._parts]
         for (held, _), part in zip(self._parts, parts, strict=True):
             held.slots[held.name] = part
+        for held, cut in self._gathered:
+            held.slots[held.name] = cut.of(store[held.key])
 
     def _hang(self, store: Mapping[str, Tensor]) -> None:
         self._hung_in = store
         self._wholes = [(held, store[held.key]) for held, _ in self.hung]
-        self._parts = []
+        self._parts, self._gathered = [], []
         for held, cut in self.hung:
             whole = store[held.key]
             if _is_whole(cut, whole):
                 held.slots[held.name] = whole
             elif isinstance(whole, nn.Parameter):
                 self._parts.append((held, cut))
+            elif not cut.is_view:
+                self._gathered.append((held, cut))
             else:
                 held.slots[held.name] = cut.of(whole)
         self._bundle = Bundle([Part.of(cut, store[held.key]) for held, cut in self._parts])

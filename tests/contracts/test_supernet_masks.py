@@ -213,3 +213,25 @@ def test_a_scale_that_follows_a_width_keeps_architectures_apart():
     space = space_with("{type: tests.contracts.scaled_convolution:ScaledConvolution, width: {choice: [4, 6]}}")
     plans = Supernet(space).plans([a for a in space.enumerate() if a["network.layers.0.width"] == 8])
     assert [len(plan.architectures) for plan in plans] == [1, 1]
+
+
+def test_masks_see_the_running_statistics_that_views_have_changed_since():
+    """Also where a norm's are not the first ones: behind a concatenation whose first branch is narrower in a plan."""
+    allow_modules(["tests.contracts.scaled_convolution"])
+    first = "{type: tests.contracts.scaled_convolution:ScaledConvolution, width: {choice: [4, 6]}}"
+    branches = f"{{a: {first}, b: {{type: conv, width: {{choice: [2, 4]}}}}}}"
+    space = space_with(f"{{type: parallel, join: concat, branches: {branches}}}, {{type: batch_norm}}")
+    supernet = Supernet(space)
+    plans = [plan for plan in supernet.plans(list(space.enumerate())) if plan.masked]
+    assert len(plans) > 1, "a width is structural"
+    images = 1 + torch.randn(8, 3, 8, 8)
+    for _ in range(2):
+        supernet.eval()
+        for plan in plans:
+            two = plan.architectures[:2]
+            scores = supernet.batch(images, two)
+            for number, architecture in enumerate(two):
+                torch.testing.assert_close(scores[number::2], supernet(images[number::2], architecture))
+        supernet.train()
+        for architecture in space.enumerate():
+            supernet(images, architecture)
