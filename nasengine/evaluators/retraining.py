@@ -24,7 +24,7 @@ from nasengine.evaluators.evaluator import EvaluatorInputs
 from nasengine.evaluators.plan import Materials, evaluator_settings, load_materials
 from nasengine.evaluators.plugins import load_plugins
 from nasengine.evaluators.standalone import Standalone, check_finite, resolution
-from nasengine.evaluators.starting import Inheritance, load_start
+from nasengine.evaluators.starting import Inheritance, load_start, named_in
 from nasengine.records import Architecture, canonical_json
 from nasengine.runs.files import write_atomically
 from nasengine.supernet.artifact import SupernetArtifact
@@ -82,7 +82,7 @@ class Retraining:
         architecture: of the plan's space.
         budget: of the training.
         seed: of initial weights, order and augmentation.
-        folder: what is left behind, and where an interrupted retraining goes on from.
+        folder: RUN/<phase>/<name>: what is left behind, and where an interrupted retraining goes on from.
         start: a safetensors file, or the folder of a supernet; those of its weights whose names and shapes are the
             network's replace fresh ones.
         checkpoint_every: epochs between checkpoints.
@@ -217,7 +217,9 @@ class Retrainer:
         return retrained
 
     def _key(self, wanted: Retraining) -> str:
-        return _key(self.plan, wanted.architecture, wanted.budget, wanted.seed, wanted.start)
+        run = wanted.folder.parent.parent
+        start = None if wanted.start is None else named_in(run, wanted.start)
+        return _key(self.plan, wanted.architecture, wanted.budget, wanted.seed, start)
 
 
 def retrain(
@@ -246,7 +248,7 @@ def retrain(
 
 
 def _key(
-    plan: Mapping[str, Any], architecture: Architecture, budget: Mapping[str, float], seed: int, start: Path | None
+    plan: Mapping[str, Any], architecture: Architecture, budget: Mapping[str, float], seed: int, start: str | None
 ) -> str:
     """What the outcome depends on, as a short text."""
     kept = {name: value for name, value in plan.items() if name not in ("plugins", "device", "seed")}
@@ -254,7 +256,7 @@ def _key(
     data = {name: value for name, value in (plan.get("data") or {}).items() if name != "folder"}
     said = {**kept, "data": data, "architecture": architecture.to_json(), "budget": dict(budget), "seed": seed}
     if start is not None:
-        said["start"] = str(start)
+        said["start"] = start
     return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:16]
 
 

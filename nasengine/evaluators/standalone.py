@@ -16,7 +16,7 @@ from nasengine.data import Part
 from nasengine.errors import InputError, NasEngineError, Problem, TrialError, one_of
 from nasengine.evaluators.evaluator import EvaluatorInputs, EvaluatorSettings
 from nasengine.evaluators.side_by_side import TOGETHER, Trainings, is_small, measure_all
-from nasengine.evaluators.starting import Inheritance
+from nasengine.evaluators.starting import Inheritance, named_in
 from nasengine.evaluators.trial_checkpoints import TrialCheckpoints
 from nasengine.objectives import Direction
 from nasengine.records import Architecture, Job, Result
@@ -124,7 +124,8 @@ class StandaloneEvaluator:
         self._resized: tuple[tuple[int, int], Part, Part] | None = None
         self._checkpoints: TrialCheckpoints | None = None
         if inputs.checkpoints is not None:
-            start = str(inputs.artifact.folder) if inputs.artifact else None
+            run = inputs.checkpoints.parent.parent
+            start = named_in(run, inputs.artifact.folder) if inputs.artifact else None
             kept = TrialCheckpoints(inputs.checkpoints, repr((settings, sorted(inputs.network.items()), start, order)))
             self._checkpoints = kept if kept.usable else None
         self._inheritance = Inheritance(inputs.artifact, inputs.space) if inputs.artifact else None

@@ -45,6 +45,12 @@ class Inheritance:
         return count
 
 
+def named_in(run: Path, weights: Path) -> str:
+    """How keys of checkpoints name weights: those that lie in a run by their place in it, so that it may be moved."""
+    run, weights = run.resolve(), weights.resolve()
+    return weights.relative_to(run).as_posix() if weights.is_relative_to(run) else str(weights)
+
+
 def load_start(network: nn.Module, path: Path) -> int:
     """Put those weights of a file into a network whose names and shapes are the same, and say how many they were.
 

@@ -112,6 +112,27 @@ def test_a_training_can_start_from_weights_of_the_same_architecture(tmp_path):
     assert tuned.curve[0]["loss"] < fresh.curve[0]["loss"]
 
 
+def test_a_training_goes_on_in_a_run_that_was_moved_with_the_weights_it_started_from(tmp_path):
+    train_into(tmp_path / "run" / "first" / "a", epochs=1)
+
+    def stop(record):
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    def go_on(run: str, **more) -> Retrained:
+        start = tmp_path / run / "first" / "a" / "weights.safetensors"
+        return train_into(tmp_path / run / "second" / "a", start=start, **more)
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on("run", on_epoch=stop)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    epochs: list[int] = []
+    done = go_on("moved", on_epoch=lambda record: epochs.append(record.epoch))
+    assert epochs == [3]
+    (tmp_path / "moved").rename(tmp_path / "again")
+    assert go_on("again") == done
+
+
 def test_weights_that_do_not_fit_are_refused(tmp_path):
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")

@@ -17,6 +17,7 @@ from torch import nn
 from nasengine.errors import InputError
 from nasengine.evaluators import Standalone, StandaloneEvaluator, make_evaluator, standalone
 from nasengine.records import Job
+from tests.evaluators.prepared import write_supernet
 from tests.evaluators.tiny import tiny_plan, tiny_space
 
 SPACE = tiny_space()
@@ -201,3 +202,19 @@ def test_a_budget_that_is_none_fails_the_trial_with_the_units():
     (result,) = make_evaluator(tiny_plan()).evaluate([Job(0, ARCHITECTURE, {"seconds": 3})])
     assert result.status == "failed"
     assert "seconds" in result.reason
+
+
+def test_trials_in_a_run_that_was_moved_with_the_weights_they_started_from_are_gone_on_with(tmp_path):
+    def measured(run: str) -> float:
+        folders = {
+            "checkpoints": str(tmp_path / run / "search" / "checkpoints"),
+            "artifact": tmp_path / run / "prepare",
+        }
+        evaluator = make_evaluator(tiny_plan(**folders))
+        (result,) = evaluator.evaluate([Job(7, ARCHITECTURE, {"epochs": 2, "of_epochs": 4}, 1)])
+        return result.details["images_per_second"]
+
+    write_supernet(tmp_path / "run" / "prepare")
+    assert measured("run") > 0
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert measured("moved") == 0  # nothing was left to train
