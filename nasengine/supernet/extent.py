@@ -101,12 +101,14 @@ class _Survey:
         shape = tuple(held.tensor.shape)
         _, known = self.foreign.setdefault(held.key, (held.foreign, shape))
         if known != shape:
+            sizes = " and of ".join("x".join(map(str, each)) for each in (known, shape))
             raise SupernetError(
                 Problem(
-                    f"{held.layer} ({held.foreign}) has other sizes in other architectures, and how its weights follow "
-                    "them is not known",
-                    expected="build it from linear layers, convolutions, norms and attention; or keep its sizes fixed; "
-                    "or make its options named nodes of a choice, each with weights of its own",
+                    f"{held.layer} ({held.foreign}) has other sizes in other architectures, such as a {held.name} of "
+                    f"{sizes}, and how the weights of such a layer follow them is not known",
+                    expected="keep its sizes fixed, the channels that go into it too; or name its options, {choice: "
+                    "{a: {type: …}, b: {type: …}}}, so that each has weights of its own; or build it from linear "
+                    "layers, convolutions, norms and attention",
                 )
             )
 

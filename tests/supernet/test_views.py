@@ -29,7 +29,12 @@ IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize(
     ("name", "layer", "hint"),
     [
-        ("lstm", r"network\.extra \(LSTM\) has other sizes", "keep its sizes fixed"),
+        (
+            "lstm",
+            r"network\.extra \(LSTM\) has .* a weight_ih_l0 of \d+x\d+ and of",
+            "the channels that go into it too",
+        ),
+        ("lstm", r"network\.extra \(LSTM\) has other sizes", "{choice: {a: {type: …}, b: {type: …}}}"),
         ("softmax", r"network\.head \(Linear\) takes \d+ channels .* but 0 ", "keep this width fixed"),
         ("l2_norm", r"network\.head \(Linear\) takes \d+ channels", "named nodes of a choice"),
         ("product", r"network\.head \(Linear\) .* product with a parameter", "keep this width fixed"),
