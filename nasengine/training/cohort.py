@@ -219,7 +219,13 @@ class _GraphedCohort(_Cohort):
         self.lanes = []
 
     def close(self) -> None:
-        """Drop all graphs, and give blocks their own forward back."""
+        """Drop all graphs, and give blocks their own forward back.
+
+        After an error lanes may have steps before them, which write to what would be given to others.
+        """
+        if self.lanes:
+            with contextlib.suppress(RuntimeError):  # the error that led here says more
+                torch.cuda.synchronize(self.device)
         self.release()
         if self.blocks is not None:
             self.blocks.undo()

@@ -126,6 +126,22 @@ def test_a_member_that_diverges_leaves_its_lane(monkeypatch, captures):
     assert same(weights(cohort_members[4].network), weights(single.network))
 
 
+def test_what_lanes_still_have_to_do_is_waited_for_before_their_memory_is_given_back(monkeypatch, captures):
+    done: list[str] = []
+
+    def fail(lane: cohort_lanes.Lane, index: int) -> None:
+        done.append("step")
+        if index == 5:
+            raise torch.OutOfMemoryError("no memory for a piece of the next epoch")
+
+    monkeypatch.setattr(cohort_lanes.Lane, "step", fail)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: done.append("wait"))
+    monkeypatch.setattr(CohortStep, "release", lambda member: done.append("release"))
+    with pytest.raises(torch.OutOfMemoryError):
+        together(monkeypatch, members(None), training_settings(BASE), streams=2)
+    assert done[-7:] == ["step", "wait"] + ["release"] * 5
+
+
 def test_blocks_are_compiled_after_the_first_epoch_if_that_pays(monkeypatch, captures):
     told: list[tuple[int, float]] = []
     compiled: list[int] = []
