@@ -106,6 +106,8 @@ class SharedWeights:
         """
         settings = self.training(batch=inputs.batch, augmentation=inputs.augmentation)
         sampler = self._make_sampler(inputs.domain, survey(inputs.space, inputs.network))
+        if sampler.note and inputs.on_note is not None:
+            inputs.on_note(sampler.note)
         models = sampler.models
         kind = SupernetWithOwnNorms if self.norms == "own" else Supernet
         supernet = kind(inputs.space, models=models, network=inputs.network, seed=inputs.seed, device=inputs.device)

@@ -97,6 +97,20 @@ def test_a_run_stopped_while_it_prepares_goes_on_as_if_nothing_had_happened(tmp_
     assert PhaseSkipped("prepare", "finished before") in again
 
 
+def test_a_run_notes_that_there_are_more_models_than_architectures(tmp_path):
+    def notes(folder, models):
+        events = []
+        short = ("prepare.budget={steps: 1}", f"prepare.sampler.models={models}")
+        run(tmp_path / folder, *short, on_event=events.append)
+        return [event.message for event in events if isinstance(event, Note) and "models" in event.message]
+
+    (note,) = notes("five", 5)
+    assert note == (
+        "balanced_mixture trains 5 models for 3 architectures, each scored by one: at least 2 models will score none"
+    )
+    assert notes("three", 3) == []
+
+
 @pytest.mark.parametrize("folder", [3, None, ["run"]])
 def test_what_is_no_path_holds_no_shared_weights(folder):
     with pytest.raises(InputError, match="a folder of shared weights is wanted, got "):

@@ -25,6 +25,7 @@ from nasengine.algorithms.supernet_samplers.sampler import Moment, Pass, Superne
 from nasengine.errors import InputError, Problem
 from nasengine.records import Architecture
 from nasengine.space.domain import Domain
+from nasengine.wording import plural
 
 Assignment = Literal["balanced", "unbalanced", "fixed", "in_order"]
 
@@ -96,6 +97,10 @@ class BalancedMixture(SupernetSampler):
         self.assignment = assignment
         self.together = together
         self.configurations = _listed(domain)
+        unused = models - len(self.configurations)
+        if unused > 0:
+            many = f"balanced_mixture trains {models} models for {plural(len(self.configurations), 'architecture')}"
+            self.note = f"{many}, each scored by one: at least {plural(unused, 'model')} will score none"
         self._index = {architecture: index for index, architecture in enumerate(self.configurations)}
         size = (len(self.configurations), models)
         self._scores: Matrix = np.full(size, OPTIMISTIC)

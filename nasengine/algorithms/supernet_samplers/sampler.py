@@ -55,6 +55,7 @@ class SupernetSampler(ABC):
     """
 
     models: int = 1  # how many sets of weights it needs
+    note: str = ""  # what a person should know before the training begins, in a line
     observes: ClassVar[bool] = False  # then each pass is measured on held-out images after the step
 
     def begin_epoch(self, moment: Moment) -> None:  # noqa: B027 (a sampler need not change with the epochs)
