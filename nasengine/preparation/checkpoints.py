@@ -5,12 +5,13 @@ checkpoints/             see `training/checkpoint_files.py`; not after epochs th
     average.MODEL/KEY        their running averages, if there are any
     optimizer.MODEL.I.KEY    state of parameter I of each optimiser
     metadata                 also: steps of the averages, the sampler's state
-history.jsonl            a line an epoch; written before the checkpoint, and cut back to it when going on
+history.jsonl            a line an epoch; on the disk before the checkpoint, and cut back to it when going on
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import torch
 
 from nasengine.errors import RunError
 from nasengine.records import canonical_json
-from nasengine.runs.files import write_atomically
+from nasengine.runs.files import sync_folder, write_atomically
 from nasengine.supernet.artifact import HISTORY
 from nasengine.supernet.supernet import Supernet
 from nasengine.training.checkpoint import below, load_optimizer, optimizer_tensors
@@ -86,6 +87,7 @@ class PreparationCheckpoints:
             for name, value in optimizer_tensors(optimizer).items():
                 tensors[f"optimizer.{model}.{name.removeprefix('optimizer.')}"] = value
         steps = [average.steps for average in averages]
+        self._force_history()
         self._files.save(len(history), tensors, {"average_steps": steps, "sampler": sampler.state()})
         self._saved.append(time.monotonic())
 
@@ -102,7 +104,8 @@ class PreparationCheckpoints:
         A damaged file is passed over for the one before it; history beyond the checkpoint is dropped.
 
         Raises:
-            RunError: the checkpoints are those of another training, or of a newer nasengine.
+            RunError: the checkpoints are those of another training, or of a newer nasengine; or the history lacks what
+                they go on from.
         """
         epoch = 0
         found = self._files.latest()
@@ -117,7 +120,10 @@ class PreparationCheckpoints:
                     value.copy_(tensors[f"average.{name}"])
             sampler.restore(metadata["sampler"])
             epoch = metadata["epoch"]
-        history = self._history(epoch)
+        try:
+            history = self._history(epoch)
+        except ValueError as error:
+            raise RunError(f"{self.folder / HISTORY} is damaged: {error}; remove {self.folder}") from error
         if len(history) < epoch:
             raise RunError(f"{self.folder / HISTORY} lacks epochs that the checkpoint has; remove {self.folder}")
         return epoch, history
@@ -125,6 +131,14 @@ class PreparationCheckpoints:
     def clear(self) -> None:
         """Remove all checkpoints: the training is done and its weights are saved elsewhere."""
         self._files.clear()
+
+    def _force_history(self) -> None:
+        """Bring the history to the disk: after a power cut a checkpoint is worth nothing without it."""
+        path = self.folder / HISTORY
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            sync_folder(self.folder)
 
     def _history(self, epochs: int) -> list[dict[str, Any]]:
         """The first so many lines; what is beyond them in the file is dropped from it."""
