@@ -4,6 +4,7 @@ The members are networks of `pooling_resnet20`, over again where more are wanted
 are random 32x32x3 bytes; a row is the median of the epochs after the first, which warms up, compiles and captures.
 
     python benchmarks/cohort.py --batch 256 1024 --members 36 --streams 1 6 12 --compiled no yes --seconds 6
+    python benchmarks/cohort.py --batch 256 1024 --compiled no --cudnn-tries
 
     python benchmarks/cohort.py --brute-force --data-dir DIR --epochs 40 --seeds 0
 
@@ -74,8 +75,39 @@ def alone(space: nas.SearchSpace, part: Part, batch: int, *, graph: bool, second
         budget={"epochs": epochs, "steps_per_epoch": steps}, seed=0,
         on_epoch=lambda record: took.append(record.seconds),
     )  # fmt: skip
-    row = {"what": "one alone, " + ("graphed" if graph else "eager"), "batch": batch, "members": 1}
+    row: dict[str, Any] = {"what": "one alone, " + ("graphed" if graph else "eager"), "batch": batch, "members": 1}
+    row["cudnn_tries"] = torch.backends.cudnn.benchmark
     return {**row, "images_per_second": round(rate_of(took, steps * batch)), "epochs": epochs}
+
+
+@contextlib.contextmanager
+def lanes_timed() -> Iterator[dict[int, list[float]]]:
+    """Milliseconds that each lane took for its steps of an epoch on the device, all epochs; at the end of the context.
+
+    An epoch takes as long as its slowest lane, and lanes that are done leave a part of the device unused.
+    """
+    took: dict[int, list[float]] = {}
+    begun: dict[int, torch.cuda.Event] = {}
+    ended: list[tuple[int, torch.cuda.Event, torch.cuda.Event]] = []
+    begin, end = Lane.begin, Lane.end
+
+    def event_on(lane: Lane) -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(lane.stream)
+        return event
+
+    def timed_begin(lane: Lane, epoch: int, first: int) -> None:
+        begin(lane, epoch, first)
+        begun[lane.number] = event_on(lane)
+
+    def timed_end(lane: Lane) -> None:
+        ended.append((lane.number, begun.pop(lane.number), event_on(lane)))
+        end(lane)
+
+    with mock.patch.object(Lane, "begin", timed_begin), mock.patch.object(Lane, "end", timed_end):
+        yield took
+    for number, first, last in ended:
+        took.setdefault(number, []).append(first.elapsed_time(last))
 
 
 @contextlib.contextmanager
@@ -97,11 +129,20 @@ def launches_timed() -> Iterator[list[float]]:
 
 
 def together(
-    space: nas.SearchSpace, part: Part, *, batch: int, members: int, streams: int, compiled: str, shared: bool, s: float
+    space: nas.SearchSpace,
+    part: Part,
+    *,
+    batch: int,
+    members: int,
+    streams: int,
+    compiled: str,
+    shared: bool,
+    s: float,
+    steps: int | None,
 ) -> dict[str, Any]:
     """A cohort."""
     architectures = list(itertools.islice(itertools.cycle(space.enumerate()), members))
-    steps = max(20, round(GUESS / (members * batch)))  # for fewer nothing is captured
+    steps = steps or max(20, round(GUESS / (members * batch)))
     epochs = 1 + max(3, round(s * GUESS / (members * batch * steps)))
     took: list[float] = []
     cohort = [
@@ -113,7 +154,7 @@ def together(
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    with launches_timed() as launches:
+    with lanes_timed() as lanes, launches_timed() as launches:
         reports = train_cohort(
             cohort, part, TASKS["image_classification"](),
             settings=training_settings({**RECIPE, "batch": batch, "compiled": compiled}),
@@ -132,6 +173,9 @@ def together(
         "cudnn_tries": torch.backends.cudnn.benchmark,
         "images_per_second": round(rate_of(took, members * batch * steps)),
         "step_ms": round(usual / steps * 1e3, 2),
+        "lane_ms": [
+            round(statistics.median(spans[1:]) / steps, 2) for _, spans in sorted(lanes.items()) if len(spans) > 1
+        ],
         "launch_ms": round(statistics.median(launches) * 1e3, 2) if launches else None,
         "setup_s": round(whole - usual * epochs, 1),
         "memory_gb": round(torch.cuda.max_memory_reserved() / 1e9, 1) if on_gpu else None,
@@ -151,14 +195,13 @@ def speeds(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             yield alone(space, part, batch, graph=graph, seconds=min(3.0, arguments.seconds))
     settings = itertools.product(arguments.compiled, arguments.batch, arguments.members, arguments.streams)
     for compiled, batch, members, streams in settings:
-        for order, tried in itertools.product(arguments.order, arguments.cudnn_tries):
+        for order in arguments.order:
             if time.monotonic() > until:
                 print("no time is left for the rest", flush=True)
                 return
-            torch.backends.cudnn.benchmark = tried == "yes"
             yield together(
                 space, part, batch=batch, members=members, streams=streams, compiled=compiled,
-                shared=order == "shared", s=arguments.seconds,
+                shared=order == "shared", s=arguments.seconds, steps=arguments.epoch_steps,
             )  # fmt: skip
             gc.collect()
             if device.type == "cuda":
@@ -240,6 +283,7 @@ def shown(row: dict[str, Any]) -> str:
     said = f"{row['members']:>3} on {row['streams']:>2} streams"
     said += " cudnn tries" if row["cudnn_tries"] else ""
     launching = f" (launching {row['launch_ms']:.1f})" if row["launch_ms"] is not None else ""
+    launching += f" (lanes {min(row['lane_ms'])} to {max(row['lane_ms'])})" if row["lane_ms"] else ""
     memory = f"{row['memory_gb']:.1f} GB" if row["memory_gb"] is not None else "-"
     return (
         f"{'cohort, ' + row['order']:<20}{row['batch']:>6}{said:>16}{row['compiled']:>6}"
@@ -255,7 +299,9 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[6])
     parser.add_argument("--compiled", nargs="+", choices=["no", "yes", "auto"], default=["no", "yes"])
     parser.add_argument("--order", nargs="+", choices=["shared", "own"], default=["shared"])
-    parser.add_argument("--cudnn-tries", nargs="+", choices=["no", "yes"], default=["no"], help="cudnn.benchmark")
+    parser.add_argument("--epoch-steps", type=int, help="in each epoch, whose end all lanes wait for; default: 20 on")
+    # Of a whole process: the kernel that was chosen first for a convolution, by trying or not, torch goes on using.
+    parser.add_argument("--cudnn-tries", action="store_true", help="let cuDNN try all its kernels (cudnn.benchmark)")
     parser.add_argument("--seconds", type=float, default=6.0, help="of training for each row, about")
     parser.add_argument("--limit", type=float, default=480.0, help="seconds after which no further row is begun")
     parser.add_argument("--brute-force", action="store_true")
@@ -270,7 +316,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder of the JSON file")
     arguments = parser.parse_args()
+    torch.backends.cudnn.benchmark = arguments.cudnn_tries
     name = "brute_force" if arguments.brute_force else "cohort"
+    name += "_cudnn_tries" if arguments.cudnn_tries else ""
     rows: list[dict[str, Any]] = []
     report = {"machine": describe_machine(), "seconds": arguments.seconds, "rows": rows}
     path = arguments.out / f"{name}.json"
