@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from nasengine.errors import InputError, Problem, one_of
+from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.registry import look_up
 from nasengine.space.language.calls import check_call
 from nasengine.space.language.yaml import YamlMapping, from_plain
@@ -30,6 +30,9 @@ def make_component(table: Mapping[str, Callable[..., Made]], value: object, *, k
     """
     if isinstance(value, str):
         return call_checked(look_up(table, value, kind), {}, where=kind, name=value)
+    if isinstance(value, Mapping) and "type" not in value:
+        misspelt = "".join(nearest(key, ["type"]) for key in value)
+        raise InputError(Problem(f"{kind} has no type", expected=f"expected `type:` with {one_of(table)}{misspelt}"))
     if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
         example = next(iter(table), "NAME")
         expected = f"expected a name or {{type: {example}, …}}; {one_of(table)}"

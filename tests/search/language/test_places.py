@@ -53,6 +53,15 @@ def test_a_wrong_value_of_a_prepare_phase_is_found_by_check_where_it_is_written(
     assert str(problem).startswith(f"{path}:{expected}\n")
 
 
+def test_an_optimizer_of_choices_without_a_type_is_found_by_check_where_it_is_written(tmp_path):
+    path = tmp_path / "relaxed.yaml"
+    text = STRATEGY.replace("trainer: shared_weights", "trainer: relaxed\n      choice_optimizer: {typ: adam, rate: 1}")
+    path.write_text(text[: text.index("      sampler")] + text[text.index("      optimizer") :])
+    (problem,) = check_strategy(path)
+    assert str(problem).startswith(f"{path}:7:25: choice_optimizer has no type\n")
+    assert problem.expected == "expected `type:` with one of adam, adamw, sgd; did you mean 'type'?"
+
+
 @pytest.mark.parametrize("override", ["prepare.sampler.models=0", "search.images=0", "prepare.optimizer.momentum=2"])
 def test_a_wrong_value_that_an_override_brought_in_is_said_once_and_of_the_override(tmp_path, override):
     path = tmp_path / "right.yaml"
