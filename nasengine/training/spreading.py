@@ -19,7 +19,7 @@ def spread(costs: Sequence[float], places: int) -> list[list[int]]:
     shares: list[list[int]] = [[] for _ in range(places)]
     totals = [0.0] * places
     for position in sorted(range(len(costs)), key=lambda position: -costs[position]):
-        least = min(range(places), key=totals.__getitem__)
+        least = min(range(places), key=lambda place: (totals[place], len(shares[place])))
         shares[least].append(position)
         totals[least] += costs[position]
     while True:
@@ -27,7 +27,7 @@ def spread(costs: Sequence[float], places: int) -> list[list[int]]:
         after, gain, other, given, taken = min(
             _exchanges(costs, shares, totals, fullest), default=(totals[fullest], 0.0, fullest, -1, -1)
         )
-        if after > totals[fullest] * (1 - ENOUGH):
+        if given < 0 or after > totals[fullest] * (1 - ENOUGH):
             return shares
         shares[fullest].remove(given)
         shares[other].append(given)

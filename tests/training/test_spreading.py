@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nasengine.training.spreading import ENOUGH, spread
 
-COSTS = st.lists(st.integers(1, 1000).map(float), min_size=1, max_size=24)
+COSTS = st.lists(st.integers(0, 1000).map(float), min_size=1, max_size=24)
 
 
 def totals(costs, shares):
@@ -15,6 +15,8 @@ def totals(costs, shares):
 
 
 @given(COSTS, st.integers(1, 8))
+@example([0.0, 0.0, 0.0], 2)
+@example([5.0, 0.0, 0.0], 3)
 def test_everything_has_one_place_and_no_place_is_needlessly_empty(costs, places):
     shares = spread(costs, places)
     assert sorted(position for share in shares for position in share) == list(range(len(costs)))
