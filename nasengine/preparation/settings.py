@@ -45,7 +45,7 @@ class SharedWeights:
         precision: auto, float32 or bfloat16.
         cuda_graph: on a GPU, replay steps that come again as CUDA graphs.
         several: how the architectures of one pass run: masks (all together), views (one after another), or auto, masks
-            on a GPU, where they are compiled. Norms' running averages are not kept by masks.
+            on a GPU, where they are compiled. Norms' running averages are not kept by masks; own norms need views.
         norms: shared as all weights, or own: a scale, a shift and running averages for every architecture of a space
             of at most 1,000.
 
@@ -72,6 +72,9 @@ class SharedWeights:
             raise InputError(Problem(f"several is {self.several!r}", expected="expected auto, masks or views"))
         if self.norms not in ("shared", "own"):
             raise InputError(Problem(f"norms is {self.norms!r}", expected="expected shared or own"))
+        if self.norms == "own" and self.several == "masks":
+            found = "several is masks, which share all norms, and norms is own"
+            raise InputError(Problem(found, expected="expected several: views, or norms: shared"))
 
     def training(self, *, batch: int, augmentation: object) -> TrainingSettings:
         """All training settings, batch and augmentation from the strategy's `data` included."""

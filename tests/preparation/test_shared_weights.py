@@ -261,3 +261,9 @@ def test_settings_are_the_trainings_own():
     )
     with pytest.raises(InputError, match="sampler"):
         SharedWeights("singel_path")
+
+
+def test_masks_are_refused_where_norms_are_own():
+    with pytest.raises(InputError, match="several is masks, which share all norms"):
+        SharedWeights(several="masks", norms="own")
+    assert SharedWeights(several="views", norms="own").several == "views"
