@@ -40,7 +40,7 @@ class Relaxed:
         augment_held_out: show the images that the probabilities learn from augmented too.
         label_smoothing: share of the target spread over all classes.
         clip_norm: the largest norm of the weights' gradient; None: not clipped.
-        drop_last: leave out an epoch's last, smaller batch.
+        drop_last: leave out an epoch's last batch, for which too few images are left; else some are shown once more.
         precision: auto, float32 or bfloat16.
         cuda_graph: on a GPU, replay the steps as CUDA graphs.
 

@@ -190,3 +190,12 @@ def test_the_first_epoch_on_a_gpu_is_that_on_a_cpu(tmp_path):
     for mine, theirs in zip(copies(on_cpu), copies(on_gpu), strict=True):
         for one, other in zip(mine, theirs, strict=True):
             torch.testing.assert_close(one, other.cpu(), rtol=1e-2, atol=1e-3)
+
+
+def test_a_last_batch_that_is_not_dropped_is_filled_up(tmp_path):
+    training = begun(tmp_path, {"drop_last": False, "augment_held_out": True}, batch=96, budget={"epochs": 1})
+    sizes = []
+    training.step = lambda held_out, learnt, **_: sizes.append((len(held_out[0]), len(learnt[0])))
+    training.run()
+    assert sizes == [(96, 96)] * 3
+    assert len(training.training) < training.history[0]["images"] == 3 * 96
