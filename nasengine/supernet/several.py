@@ -21,7 +21,10 @@ from nasengine.supernet.plans import Key, Plan
 from nasengine.supernet.proof import prove
 from nasengine.supernet.proved import Proved
 
+# What decides on the outcome of a proof: how networks are made, cut, masked and compared.
 PROVED_BY = (
+    "casting",
+    "cloning",
     "comparison",
     "cuts",
     "extent",
@@ -36,8 +39,15 @@ PROVED_BY = (
     "no_chance",
     "own_statistics",
     "parts",
+    "plain_values",
     "plans",
+    "private",
+    "probe",
     "proof",
+    "skeletons",
+    "sources",
+    "taint",
+    "views",
 )
 NOT_OWN = ("torch.", "nasengine.networks")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -89,3 +92,20 @@ def test_a_network_that_was_edited_is_proved_anew(tmp_path, monkeypatch):
     first = several.code_of(space, torch.nn.Identity())
     file.write_text(file.read_text().replace("10 /", "11 /"))
     assert several.code_of(space, torch.nn.Identity()) != first
+
+
+def test_a_proof_is_of_all_code_that_it_runs():
+    folder, ran = Path(several.__file__).parent, set[str]()
+
+    def note(frame, _event, _argument):
+        path = Path(frame.f_code.co_filename)
+        if path.parent == folder:
+            ran.add(path.stem)
+
+    space = space_with("{type: conv, width: {choice: [4, 6]}}, {type: batch_norm}")
+    sys.setprofile(note)
+    try:
+        assert any(plan.masked for plan in Supernet(space).plans(list(space.enumerate())))
+    finally:
+        sys.setprofile(None)
+    assert ran - set(several.PROVED_BY) <= {"arguments", "proved", "several", "supernet", "weights"}
