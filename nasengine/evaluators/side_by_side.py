@@ -1,8 +1,8 @@
 """Several stand-alone trainings at once, where a GPU trains them faster so; each as if it were alone.
 
 They are trained as a cohort: networks small enough not to fill the GPU by themselves, of one budget and one resolution,
-with enough steps to be worth a CUDA graph. Whatever a cohort cannot do is done one by one: what then goes wrong is the
-failure of one job.
+with steps enough for CUDA graphs, on batches of one shape. Whatever a cohort cannot do is done one by one: what then
+goes wrong is the failure of one job.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _groups(trainings: Trainings, jobs: Sequence[Job]) -> list[list[Job]]:
     alike: dict[tuple[str, tuple[int, int]], list[Job]] = {}
     for job in jobs:
         try:
-            worth = _steps(trainings, job) > GRAPH_PAYS_FROM and trainings.small(job)
+            worth = _suits_graphs(trainings, job) and trainings.small(job)
             key = canonical_json(dict(job.budget)), trainings.resolution(job)
         except NasEngineError:  # which it says for itself, alone
             continue
@@ -94,11 +94,15 @@ def _groups(trainings: Trainings, jobs: Sequence[Job]) -> list[list[Job]]:
     return [group for group in cut if len(group) > 1]
 
 
-def _steps(trainings: Trainings, job: Job) -> int:
+def _suits_graphs(trainings: Trainings, job: Job) -> bool:
+    """Whether the steps of a job are enough for a CUDA graph, on batches of one shape."""
     if not trainings.count:
         raise InputError("there are no images to train on")
-    settings, batch = trainings.settings, min(trainings.settings.batch, trainings.count)
-    return Length.of(job.budget, images=trainings.count, batch=batch, drop_last=settings.drop_last).steps
+    settings, images = trainings.settings, trainings.count
+    batch, drop_last = min(settings.batch, images), settings.drop_last
+    length = Length.of(job.budget, images=images, batch=batch, drop_last=drop_last)
+    one_shape = length.images_per_epoch(images=images, batch=batch, drop_last=drop_last) % batch == 0
+    return one_shape and length.steps > GRAPH_PAYS_FROM
 
 
 def _together(trainings: Trainings, jobs: Sequence[Job], device: torch.device) -> Iterator[Result]:

@@ -202,7 +202,5 @@ class Course:
 
     @property
     def _images_per_epoch(self) -> int:
-        """Of an epoch whose last batch may be smaller: each image once, if the epoch has just the steps for it."""
-        per_epoch, images = self.length.steps_per_epoch, len(self.part)
-        each_once = not self.settings.drop_last and per_epoch == -(-images // self.batch)
-        return images if each_once else per_epoch * self.batch
+        images, drop_last = len(self.part), self.settings.drop_last
+        return self.length.images_per_epoch(images=images, batch=self.batch, drop_last=drop_last)

@@ -145,6 +145,11 @@ class Length:
         """How many epochs end."""
         return self.steps // self.steps_per_epoch
 
+    def images_per_epoch(self, *, images: int, batch: int, drop_last: bool) -> int:
+        """Of a whole epoch: each image once, if its last batch may be smaller and it has just the steps for that."""
+        each_once = not drop_last and self.steps_per_epoch == -(-images // batch)
+        return images if each_once else self.steps_per_epoch * batch
+
     def schedule_at(self, step: int) -> tuple[int, int]:
         """The first and the last step, exclusive, of the schedule that a step is under."""
         ends = (*self.restarts, self.steps if self.whole is None else self.whole)

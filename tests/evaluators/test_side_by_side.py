@@ -78,6 +78,15 @@ def test_one_by_one_where_nothing_else_pays(as_on_a_gpu, monkeypatch):
     assert len(list(evaluator.evaluate(jobs(3)))) == 3
 
 
+def test_one_by_one_where_the_last_batch_of_an_epoch_is_smaller_as_no_graph_takes_two_shapes(as_on_a_gpu):
+    data = {**AUGMENTED, "batch": 50}  # of 384 images
+    ragged = make_evaluator(tiny_plan(data=data, evaluator={"drop_last": False}))
+    asked = [Job(k, ARCHITECTURES[k], {"epochs": 5}, k) for k in range(2)]
+    assert all("side_by_side" not in result.details for result in ragged.evaluate(asked))
+    assert as_on_a_gpu == []
+    assert all(result.details["side_by_side"] == 2 for result in make_evaluator(tiny_plan(data=data)).evaluate(asked))
+
+
 def test_jobs_are_grouped_by_budget_and_resolution_and_cut(as_on_a_gpu, monkeypatch):
     monkeypatch.setattr(side_by_side, "TOGETHER", 3)
     space = tiny_space(task={"kind": "image_classification", "input": [1, {"choice": [6, 8]}, "same"], "classes": 4})
