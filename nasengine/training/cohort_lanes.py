@@ -9,7 +9,6 @@ however many members it has.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nasengine.training.cohort_step import CohortStep
-from nasengine.training.device import new_stream
+from nasengine.training.device import stream_of
 from nasengine.training.spreading import spread
 from nasengine.training.step import WARM_UP_STEPS
 
@@ -33,12 +32,6 @@ def by_order(members: Sequence[CohortStep]) -> list[list[CohortStep]]:
     for member in members:
         groups.setdefault(member.course.order, []).append(member)
     return list(groups.values())
-
-
-@functools.cache
-def stream_of(device: torch.device, number: int) -> torch.cuda.Stream:
-    """A stream of its own for a lane; the same in every cohort, since libraries keep a workspace for each they see."""
-    return new_stream(device)
 
 
 def warm_up(members: Sequence[CohortStep], epoch: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 
@@ -51,6 +52,15 @@ def autocast(dtype: torch.dtype, device: torch.device, *, cache: bool = True) ->
 def new_stream(device: torch.device) -> torch.cuda.Stream:
     """Another stream of a GPU."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@functools.cache
+def stream_of(device: torch.device, number: int) -> torch.cuda.Stream:
+    """The stream with a number, 0 for warming up, those of lanes from 1; the same in all trainings of a process.
+
+    Libraries keep a workspace for each stream that they see, and memory that was used on one is not used on another.
+    """
+    return new_stream(device)
 
 
 @contextlib.contextmanager

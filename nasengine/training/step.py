@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nasengine.tasks import Task
 from nasengine.training.at_once import layers_at_once
 from nasengine.training.batches import Normalize
-from nasengine.training.device import autocast, autocast_dtype, new_stream
+from nasengine.training.device import autocast, autocast_dtype, stream_of
 from nasengine.training.settings import TrainingSettings
 from nasengine.training.weight_average import WeightAverage
 
@@ -133,7 +133,7 @@ class GraphedStep(TrainingStep):
             return
         if self.eager_steps == WARM_UP_STEPS:
             self.capturable = not self.waits_for_device(images)
-        stream = new_stream(self.device)
+        stream = stream_of(self.device, 0)
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             super().__call__(images, labels)

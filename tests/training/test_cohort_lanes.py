@@ -6,15 +6,17 @@ That shows which member takes which step on which batch at which rate. What the 
 from __future__ import annotations
 
 import contextlib
+import functools
 
 import pytest
 import torch
 
 from nasengine.errors import TrialError
-from nasengine.training import Member, cohort, cohort_lanes, train, train_cohort, training_settings
+from nasengine.training import Member, cohort, cohort_lanes, device, step, train, train_cohort, training_settings
 from nasengine.training.at_once import layers_at_once
 from nasengine.training.cohort_step import CohortStep
 from nasengine.training.course import Course
+from nasengine.training.step import GraphedStep
 from tests.training.networks import TASK, same, small_network, synthetic_part, weights
 
 BASE = {"batch": 32, "augmentation": {"type": "crop_flip", "pad": 1}, "optimizer": {"type": "sgd", "rate": 0.05}}
@@ -156,3 +158,15 @@ def test_blocks_are_compiled_after_the_first_epoch_if_that_pays(monkeypatch, cap
     together(monkeypatch, members(3), training_settings({**BASE, "compiled": "no"}), streams=2)
     together(monkeypatch, members(3), training_settings({**BASE, "compiled": "yes"}), streams=2, deterministic=True)
     assert compiled == []
+
+
+def test_trainings_one_after_another_warm_up_on_one_stream(monkeypatch, captures):
+    made: list[Stream] = []
+    monkeypatch.setattr(device, "new_stream", lambda device: (made.append(Stream()), made[-1])[1])
+    monkeypatch.setattr(device, "stream_of", functools.cache(device.stream_of.__wrapped__))
+    monkeypatch.setattr(step, "stream_of", device.stream_of)
+    monkeypatch.setattr(GraphedStep, "waits_for_device", lambda self, images: True)
+    monkeypatch.setattr(Course, "graph_pays", property(lambda self: True))
+    for member in members(None)[:2]:
+        alone(member, training_settings(BASE))
+    assert len(made) == 1
