@@ -14,6 +14,7 @@ from nasengine.errors import InputError, RunError, TrialError
 from nasengine.training import CheckpointFolder, EpochRecord, evaluate, train, training_settings
 from nasengine.training.augmentation import CropFlip, Unchanged
 from nasengine.training.batches import Normalize, epoch_batches, epoch_order
+from nasengine.training.device import deterministic_kernels
 from nasengine.training.weight_average import WeightAverage
 from tests.training.networks import TASK, same, small_network, synthetic_part, weights
 
@@ -279,3 +280,14 @@ def test_the_average_follows_by_its_formula():
         assert average.values["weight"].item() == pytest.approx(expected, rel=1e-6)
     average.hand_over(network)
     assert network.weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_was_said_of_deterministic_kernels_before_a_training_holds_after_it():
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        with deterministic_kernels(torch.device("cuda"), True):
+            assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
