@@ -76,7 +76,7 @@ class MaskedPasses:
         proved.learned = proved.learned or self.lookup.to_json()
         self.structure = Structure(self.lookup, proved.structural)
         self._networks: dict[Key, MaskedNetwork] = {}
-        self._runs: dict[Key, Run] = {}
+        self._runs: dict[tuple[Key, int, int], Run] = {}
 
     def _read(self, architecture: Architecture) -> Facts:
         network, hung = self.weights.private(architecture)
@@ -170,16 +170,17 @@ class MaskedPasses:
         network.put(self.weights.store(model))
         if network.training != self.weights.training:
             network.train(self.weights.training)
-        return self._run_of(key)(network, images)
+        return self._run_of(key, len(rows), len(images))(network, images)
 
-    def _run_of(self, key: Key) -> Run:
+    def _run_of(self, key: Key, architectures: int, images: int) -> Run:
         if not self.weights.compiled:
             return _run
-        if key not in self._runs:
-            # A code object of its own for each plan: the compiler counts graphs by it, and stops at a few.
+        shape = key, architectures, images
+        if shape not in self._runs:
+            # A code object of its own for each plan and shape: the compiler counts graphs by it, and stops at a few.
             own = types.FunctionType(_run.__code__.replace(co_name="masked_pass"), _run.__globals__)
-            self._runs[key] = torch.compile(own, dynamic=False)
-        return self._runs[key]
+            self._runs[shape] = torch.compile(own, dynamic=False)
+        return self._runs[shape]
 
     def batch(self, images: Tensor, plans: Sequence[Plan], *, model: int = 0) -> Tensor:
         """(B, …) for all architectures of some plans; image i belongs to the architecture at position i mod K."""

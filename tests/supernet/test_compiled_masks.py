@@ -48,6 +48,18 @@ network:
     - {type: global_average_pool}
     - {type: linear_head}
 """
+SMALL = """
+name: small
+about: two widths
+task: {kind: image_classification, input: [3, 16, 16], classes: 5}
+network:
+  type: sequential
+  layers:
+    - {type: conv_norm_activation, width: {choice: [4, 6, 8]}}
+    - {type: conv_norm_activation, width: {choice: [4, 8]}}
+    - {type: global_average_pool}
+    - {type: linear_head}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +109,24 @@ def test_other_architectures_and_models_need_no_other_graph(text, monkeypatch):
     counter = CompileCounterWithBackend("aot_eager")
     assert steps(text, counter, monkeypatch) < 1e-4
     assert counter.frame_count == 1
+
+
+@pytest.mark.thorough
+def test_every_number_of_architectures_is_compiled(monkeypatch):
+    """The compiler stops at a few graphs of one function, and goes on without."""
+    counter = CompileCounterWithBackend("eager")
+    compile_with = torch.compile
+    monkeypatch.setattr(masks.torch, "compile", lambda run, **options: compile_with(run, backend=counter, **options))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the compiler says when it is imported
+        torch._dynamo.reset()
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
+    supernet = Supernet(parse(SMALL), compiled=True)
+    (plan,) = supernet.plans(list(supernet.space.enumerate()))
+    assert plan.masked, plan.note
+    for count in (2, 3, 4, 5, 2, 3):
+        supernet.batch(torch.randn(2 * count, 3, 16, 16), plan.architectures[:count])
+    assert counter.frame_count == 4
 
 
 @pytest.mark.gpu
