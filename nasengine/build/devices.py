@@ -1,4 +1,4 @@
-"""Devices by their names."""
+"""Devices by their names, and streams of them."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ def existing_device(name: Any, expected: str) -> torch.device:
             found = f"device {str(device)!r} was asked for, but torch finds {there}"
             raise InputError(Problem(found, expected="expected cpu, or a torch built for the GPU that is here"))
     return device
+
+
+def new_stream(device: torch.device) -> torch.cuda.Stream:
+    """Another stream of a GPU."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

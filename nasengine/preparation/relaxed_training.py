@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasengine.build.devices import new_stream
 from nasengine.data import Part
 from nasengine.errors import InputError, Problem, TrialError
 from nasengine.preparation.checkpoints import PreparationCheckpoints
@@ -29,7 +30,7 @@ from nasengine.supernet.relaxed import RelaxedSupernet
 from nasengine.tasks import Task
 from nasengine.training.augmentation import Augmentation
 from nasengine.training.batches import Normalize, epoch_batches, keyed_seed
-from nasengine.training.device import autocast, autocast_dtype, new_stream, own_random_state
+from nasengine.training.device import autocast, autocast_dtype, own_random_state
 from nasengine.training.optimizers import OptimizerSettings, with_all_state
 from nasengine.training.settings import Length, TrainingSettings
 

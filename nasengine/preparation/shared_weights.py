@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from nasengine.algorithms.supernet_samplers import Moment, Pass, SupernetSampler
+from nasengine.build.devices import new_stream
 from nasengine.data import Part
 from nasengine.errors import TrialError
 from nasengine.preparation.checkpoints import PreparationCheckpoints
@@ -35,7 +36,7 @@ from nasengine.records import Architecture
 from nasengine.supernet.supernet import Supernet
 from nasengine.tasks import Task
 from nasengine.training.batches import epoch_batches, keyed_seed
-from nasengine.training.device import autocast_dtype, new_stream, own_random_state
+from nasengine.training.device import autocast_dtype, own_random_state
 from nasengine.training.optimizers import with_all_state
 from nasengine.training.own_draws import OwnDraws
 from nasengine.training.settings import Length, TrainingSettings

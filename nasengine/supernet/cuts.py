@@ -9,6 +9,7 @@ cut nor, in launched kernels, with the number of tensors. Nothing waits for a de
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from nasengine.build.devices import new_stream
 
 Shape = tuple[int, ...]
 
@@ -88,15 +91,36 @@ _indices: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
 
 
 def indices(axis: Axis, device: torch.device) -> Tensor:
-    """The indices of an axis on a device; copied there once, without waiting for it."""
+    """The indices of an axis on a device; copied there once, without waiting for what the device is at.
+
+    They are there when this returns: whichever stream asks next may read them.
+    """
     assert isinstance(axis, tuple)
     key = (axis, device)
     if len(_indices) >= MOST_INDICES:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # what is at work may read them
         _indices.clear()
     if key not in _indices:
         with torch.inference_mode(False):
-            _indices[key] = torch.tensor(axis, dtype=torch.long).to(device, non_blocking=True)
+            _indices[key] = _copied(torch.tensor(axis, dtype=torch.long), device)
     return _indices[key]
+
+
+def _copied(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type != "cuda":
+        return tensor.to(device)
+    stream = _stream(device)  # on which nothing else is waited for
+    with torch.cuda.stream(stream):
+        copy = tensor.to(device, non_blocking=True)
+    while not stream.query():
+        pass
+    return copy
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return new_stream(device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from nasengine.build.devices import existing_device
+from nasengine.build.devices import existing_device, new_stream
 from nasengine.errors import InputError, Problem
 from nasengine.training.settings import Precision
 
@@ -47,11 +47,6 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 def autocast(dtype: torch.dtype, device: torch.device, *, cache: bool = True) -> torch.autocast:
     """The context in which forward passes run; `cache` must be off while a CUDA graph is captured."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16, cache_enabled=cache)
-
-
-def new_stream(device: torch.device) -> torch.cuda.Stream:
-    """Another stream of a GPU."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from nasengine.build import build
 from nasengine.errors import InputError
 from nasengine.space import load_space
 from nasengine.supernet import Supernet, SupernetError
-from nasengine.supernet.cuts import Bundle, Cut, Part, dense_strides
+from nasengine.supernet.cuts import Bundle, Cut, Indices, Part, dense_strides, indices
 from nasengine.supernet.private import Builder
 from tests.supernet import networks
 from tests.supernet.networks import COMPOSED, OWN, SPACE, space_of, trick
@@ -450,3 +450,15 @@ def test_a_new_view_does_not_wait_for_the_device():
     with nothing_may_wait():
         for _ in range(5):
             supernet(images, space.sample(rng)).sum().backward()
+
+
+@pytest.mark.gpu
+def test_indices_are_there_for_whichever_stream_asks_next():
+    stream = torch.cuda.Stream()
+    axis = Indices.of(range(7, 1007, 3))
+    torch.cuda._sleep(500_000_000)  # what the stream that asks first is at
+    indices(axis, torch.device("cuda", 0))
+    with torch.cuda.stream(stream):
+        found = indices(axis, torch.device("cuda", 0)).clone()
+    stream.synchronize()
+    assert found.tolist() == list(axis)
