@@ -1,8 +1,8 @@
 """Spreading work over places so that none has much more of it than another.
 
-The dearest first, each to the place with the least, leaves the fullest place of six with 3 % more than the mean for
-the 36 networks of `pooling_resnet20`; exchanges that make the fullest place emptier leave 0.3 %. Nothing is gained by
-the last of that, but all wait for the fullest place.
+The dearest first, each to the place with the least, leaves the fullest place of six with some percent more than the
+mean for the 36 networks of `pooling_resnet20`; exchanges that make the fullest place emptier leave less than half a
+percent (a test counts it). Nothing is gained by the last of that, but all wait for the fullest place.
 
 Source: the first part is Graham's rule, "Bounds on Multiprocessing Timing Anomalies", SIAM J. Appl. Math. 17(2), 1969
 """

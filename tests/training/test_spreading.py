@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torch import nn
 
+from nasengine.build import build
+from nasengine.space import load_space
 from nasengine.training.spreading import ENOUGH, spread
 
 COSTS = st.lists(st.integers(0, 1000).map(float), min_size=1, max_size=24)
@@ -43,3 +47,18 @@ def test_exchanges_even_out_what_the_dearest_first_leaves_uneven():
 
 def test_equal_costs_spread_evenly():
     assert [len(share) for share in spread([1.0] * 36, 6)] == [6] * 6
+
+
+def test_six_places_share_the_networks_of_pooling_resnet20_to_half_a_percent():
+    space = load_space("pooling_resnet20")
+    costs = []
+    for architecture in space.enumerate():
+        network, sizes = build(space, architecture), []
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.ReLU):
+                layer.register_forward_hook(lambda _layer, _inputs, output, sizes=sizes: sizes.append(output.numel()))
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, 32, 32))
+        costs.append(float(sum(sizes)))
+    had = totals(costs, spread(costs, 6))
+    assert max(had) < 1.005 * sum(had) / len(had)
