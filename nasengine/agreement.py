@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -27,6 +27,8 @@ Draws: TypeAlias = NDArray[np.int64]
 
 TOPS = (1, 3, 5, 10)
 SAMPLES, LEVEL = 2000, 0.95
+MOST_SAMPLES = 1_000_000  # minutes for a few dozen architectures, and no end of an interval moves by then
+AT_ONCE = 2**20  # at most so many places are drawn at a time, in 8 MiB
 FEW = 128  # at most so many are compared each with each
 
 
@@ -40,6 +42,29 @@ class Estimate:
 
     def to_json(self) -> dict[str, float | None]:
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """B samples of the architectures, (N,) places each; the same every time, so for rankings that are compared.
+
+    They are drawn as they are gone through: all of them at once are gigabytes for a large table.
+
+    Args:
+        count: of the architectures, N.
+        samples: how many, B.
+        seed: of the draws.
+    """
+
+    count: int
+    samples: int = field(default=SAMPLES, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+
+    def __iter__(self) -> Iterator[Draws]:
+        generator = np.random.default_rng([self.seed, self.count])
+        rows = max(1, AT_ONCE // self.count)
+        for start in range(0, self.samples, rows):
+            yield from generator.integers(self.count, size=(min(rows, self.samples - start), self.count))
 
 
 @dataclass(frozen=True)
@@ -68,7 +93,7 @@ def agreement(
     *,
     best: float | None = None,
     tops: Sequence[int] = TOPS,
-    draws: Draws | None = None,
+    draws: Iterable[Draws] | None = None,
 ) -> Agreement:
     """How far a ranking agrees with the truth, with intervals.
 
@@ -77,7 +102,7 @@ def agreement(
         truth: N scores that say what they are worth.
         best: truth of the best that there is, where that is none of them.
         tops: how many of the first are looked at; those above N are left out.
-        draws: (B, N) bootstrap samples; see `bootstrap`. None: those of the seed 0.
+        draws: B bootstrap samples, (N,) places each, to be gone through once a figure. None: those of the seed 0.
 
     Raises:
         ValueError: two sequences of different length, or fewer than two architectures.
@@ -86,7 +111,7 @@ def agreement(
     if scores.shape != true.shape or scores.ndim != 1 or len(scores) < 2:
         raise ValueError(f"need two equally long rankings of at least 2, got {scores.shape} and {true.shape}")
     if draws is None:
-        draws = bootstrap(len(scores))
+        draws = Bootstrap(len(scores))
     optimum = float(true.max()) if best is None else best
     figures: dict[str, Callable[[Scores, Scores], float]] = {
         "kendall": kendall,
@@ -100,12 +125,7 @@ def agreement(
     return Agreement(len(scores), {name: _estimate(figure, scores, true, draws) for name, figure in figures.items()})
 
 
-def bootstrap(count: int, *, samples: int = SAMPLES, seed: int = 0) -> Draws:
-    """(B, N) places of the architectures of each bootstrap sample; the same for rankings that are compared."""
-    return np.random.default_rng([seed, count]).integers(count, size=(samples, count))
-
-
-def difference(first: Scores, second: Scores, truth: Scores, draws: Draws) -> Estimate:
+def difference(first: Scores, second: Scores, truth: Scores, draws: Iterable[Draws]) -> Estimate:
     """By how much the tau-b of one ranking exceeds that of another, on the same bootstrap samples."""
     value = kendall(first, truth) - kendall(second, truth)
     return _interval(value, [kendall(first[at], truth[at]) - kendall(second[at], truth[at]) for at in draws])
@@ -187,7 +207,9 @@ def inversions(values: Scores) -> int:
     return found
 
 
-def _estimate(figure: Callable[[Scores, Scores], float], scores: Scores, truth: Scores, draws: Draws) -> Estimate:
+def _estimate(
+    figure: Callable[[Scores, Scores], float], scores: Scores, truth: Scores, draws: Iterable[Draws]
+) -> Estimate:
     return _interval(figure(scores, truth), [figure(scores[at], truth[at]) for at in draws])
 
 

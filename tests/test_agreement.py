@@ -10,9 +10,9 @@ from scipy import stats
 
 from nasengine.agreement import (
     FEW,
+    Bootstrap,
     agreement,
     best_in_top,
-    bootstrap,
     difference,
     inversions,
     kendall,
@@ -42,7 +42,7 @@ def test_inversions_are_counted_pair_by_pair(count):
 @pytest.mark.parametrize("count", [3, FEW + 1])
 def test_a_side_without_differences_agrees_with_nothing(count):
     alike, rising = np.ones(count), np.arange(count, dtype=float)
-    found = agreement(alike, rising, draws=bootstrap(count, samples=20))
+    found = agreement(alike, rising, draws=Bootstrap(count, samples=20))
     for name in ("kendall", "spearman", "pearson"):
         assert found[name].to_json() == {"value": None, "low": None, "high": None}
     assert found["regret"].value == pytest.approx((count - 1) - rising.mean())  # whichever comes first
@@ -62,7 +62,7 @@ def test_the_best_of_the_first_k_is_its_mean_over_all_orders_of_equals(k):
 
 
 def test_regret_is_that_of_the_first_to_the_best_there_is():
-    predicted, truth, draws = [0.5, 0.7, 0.6], [0.90, 0.85, 0.88], bootstrap(3, samples=10)
+    predicted, truth, draws = [0.5, 0.7, 0.6], [0.90, 0.85, 0.88], Bootstrap(3, samples=10)
     found = agreement(predicted, truth, draws=draws)
     assert found["regret"].value == pytest.approx(0.05)
     assert found["top_3"].value == 0.90
@@ -75,12 +75,20 @@ def test_the_same_seed_gives_the_same_intervals_and_another_one_others():
     truth = rng.normal(size=30)
     predicted = truth + rng.normal(size=30)
     first, again, other = (
-        agreement(predicted, truth, draws=bootstrap(30, samples=200, seed=seed)) for seed in (0, 0, 1)
+        agreement(predicted, truth, draws=Bootstrap(30, samples=200, seed=seed)) for seed in (0, 0, 1)
     )
     assert first == again
     assert first["kendall"] != other["kendall"]
     assert first["kendall"].value == other["kendall"].value
     assert first["kendall"].low < first["kendall"].value < first["kendall"].high
+
+
+def test_samples_are_drawn_a_few_at_a_time_and_are_those_drawn_at_once(monkeypatch):
+    monkeypatch.setattr("nasengine.agreement.AT_ONCE", 70)
+    at_once = np.random.default_rng([3, 30]).integers(30, size=(11, 30))
+    draws = Bootstrap(30, samples=11, seed=3)
+    for _ in range(2):
+        assert np.array_equal(list(draws), at_once)
 
 
 def test_intervals_hold_the_true_correlation_about_as_often_as_they_promise():
@@ -89,14 +97,14 @@ def test_intervals_hold_the_true_correlation_about_as_often_as_they_promise():
     for seed in range(rounds):
         rng = np.random.default_rng(seed)
         first, noise = rng.normal(size=(2, 40))
-        found = agreement(first, 0.6 * first + 0.8 * noise, tops=(), draws=bootstrap(40, samples=150))["kendall"]
+        found = agreement(first, 0.6 * first + 0.8 * noise, tops=(), draws=Bootstrap(40, samples=150))["kendall"]
         held += found.low <= true <= found.high
     assert held >= 0.85 * rounds
 
 
 def test_a_ranking_is_not_ahead_of_itself_and_ahead_of_its_reverse_by_two():
     truth = np.arange(20.0)
-    draws = bootstrap(20, samples=50)
+    draws = Bootstrap(20, samples=50)
     assert difference(truth, truth, truth, draws).to_json() == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert difference(truth, -truth, truth, draws).low == pytest.approx(2.0)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nasengine.agreement import Agreement, Estimate, Scores, agreement, bootstrap, difference
+from nasengine.agreement import Agreement, Bootstrap, Estimate, Scores, agreement, difference
 from nasengine.costs.pricing import Pricer
 from nasengine.errors import BuildError, InputError, Problem, nearest, one_of
 from nasengine.evaluators.tabular import Tabulated
@@ -187,7 +187,7 @@ def agree(
         raise InputError(Problem(found, expected="expected at least 2: a ranking of fewer agrees with everything"))
     scores = np.array([predicted[one] for one in shared]) * (1 if direction == "maximize" else -1)
     true = truth.sign * np.array([truth.values[one.key] for one in shared])
-    draws = bootstrap(len(shared), samples=samples, seed=bootstrap_seed)
+    draws = Bootstrap(len(shared), samples=samples, seed=bootstrap_seed)
     within = truth.best_within(bounds)
     best = float(true.max()) if within is None else truth.sign * within
     first = int(np.argmax(scores))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nasengine.agreement import LEVEL, SAMPLES
+from nasengine.agreement import LEVEL, MOST_SAMPLES, SAMPLES
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.objectives import Objective
 from nasengine.records import Architecture, Trial
@@ -118,7 +118,7 @@ def rank(
         objective: what the runs ranked by; None: the first objective of the first run.
         truth: which measurement of the table is true; None: the one called as the objective, or what that names.
         data_dir: where the table's files lie, if not beside its description.
-        samples, seed: of the bootstrap over architectures that the intervals are from.
+        samples, seed: of the bootstrap over architectures that the intervals are from; at most 1,000,000 samples.
 
     Raises:
         InputError: a folder that is no run, runs of different spaces, a table that does not fit, a name that is not
@@ -196,9 +196,11 @@ def _check(runs: Sequence[Run], table: Any, data_dir: Any, samples: Any, seed: A
         problems.append(Problem(f"table is {in_words(table)}", expected=expected))
     if data_dir is not None and not isinstance(data_dir, str | os.PathLike):
         problems.append(Problem(f"data_dir is {in_words(data_dir)}", expected="expected a folder, or None"))
-    for name, value, least in (("samples", samples, 1), ("seed", seed, 0)):
-        if not isinstance(value, numbers.Integral) or value < least:
-            problems.append(Problem(f"{name} is {in_words(value)}", expected=f"expected a whole number from {least}"))
+    for name, value, least, most in (("samples", samples, 1, MOST_SAMPLES), ("seed", seed, 0, math.inf)):
+        if not isinstance(value, numbers.Integral) or not least <= int(value) <= most:
+            upward = f" to {most:,}" if most < math.inf else ""
+            expected = f"expected a whole number from {least}{upward}"
+            problems.append(Problem(f"{name} is {in_words(value)}", expected=expected))
     if problems:
         raise InputError(problems)
 

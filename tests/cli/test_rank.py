@@ -50,6 +50,7 @@ def test_json_is_one_object(nasengine, runs):
         (("--table", "pooling36", "--truth", "acuracy"), "did you mean 'accuracy'"),
         (("--table", "pooling36", "--phase", "serch"), "did you mean 'search'"),
         (("--table", "nowhere.csv"), "there is no table 'nowhere.csv'"),
+        (("--table", "pooling36", "--samples", 10**11), "expected a whole number from 1 to 1,000,000"),
     ],
 )
 def test_bad_input_is_one_clear_error(nasengine, runs, arguments, message):

@@ -134,7 +134,8 @@ def test_everything_that_does_not_fit_is_one_clear_error(tabular_runs, measured_
         ({"truth": "acuracy"}, "did you mean 'accuracy'"),
         ({"objective": "mac"}, "did you mean 'macs'"),
         ({"phase": "serch"}, "did you mean 'search'"),
-        ({"samples": 0}, "samples is 0"),
+        ({"samples": 0}, "samples is 0\n.*a whole number from 1 to 1,000,000"),
+        ({"samples": 10**11}, "samples is 100000000000\n.*a whole number from 1 to 1,000,000"),
         ({"table": "pooling37"}, "did you mean 'pooling36'"),
     ):
         with pytest.raises(nas.InputError, match=message):
