@@ -70,7 +70,8 @@ def load_weights(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> N
     """Copy values in, in place; `state` holds every tensor that is wanted, by its name, and nothing else.
 
     Raises:
-        InputError: names the tensors that are missing, unknown, of another shape, or of another type of number.
+        InputError: names the tensors that are missing, unknown, of another shape, of another type of number, or
+            without values.
     """
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         found = type(state).__name__ if not isinstance(state, Mapping) else "a mapping with other values"
@@ -89,6 +90,11 @@ def load_weights(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> N
         Problem(f"{name} is of {given.dtype}, expected {tensor.dtype}")
         for name, tensor, given in both
         if given.dtype != tensor.dtype
+    ]
+    problems += [
+        Problem(f"{name} is on the device meta, where a tensor has no values", expected="what supernet.state() gives")
+        for name, _, given in both
+        if given.is_meta
     ]
     if problems:
         shown = problems[:8]

@@ -178,6 +178,14 @@ def test_weights_of_another_type_of_number_are_refused_instead_of_rounded(supern
     assert torch.equal(supernet.state()[name], before)
 
 
+def test_weights_without_values_are_refused_and_none_is_copied(supernet):
+    first, *_, last = supernet.state()
+    before = supernet.state()[first].clone()
+    others = {**supernet.state(), first: before + 1, last: supernet.state()[last].to("meta")}
+    refused(lambda: supernet.load_state(others), f"^{last} is on the device meta", "supernet.state()")
+    assert torch.equal(supernet.state()[first], before)
+
+
 def test_a_supernet_of_own_norms_refuses_what_any_supernet_does():
     space = pooling_space()
     supernet = SupernetWithOwnNorms(space)
