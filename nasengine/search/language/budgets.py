@@ -14,7 +14,7 @@ from typing import Any
 from nasengine.errors import InputError, Problem
 from nasengine.search.language.forms import WRONG, Form, Number, Reader, Schema, described, shown
 from nasengine.search.language.settings import Budget
-from nasengine.space.language.yaml import YamlMapping, YamlNode
+from nasengine.space.language.yaml import YamlMapping, YamlNode, YamlScalar
 
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
 
@@ -30,6 +30,7 @@ UNITS: Mapping[str, Number] = {
 TRAINING = ("epochs", "steps", "steps_per_epoch")
 SEARCH = ("trials", *SECONDS)
 PREPARATION = (*TRAINING, *SECONDS)
+PER_MODEL = "per_model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,22 @@ class BudgetForm:
     about: str = ""
 
     def read(self, node: YamlNode, path: str, reader: Reader) -> Budget | None:
+        wrong: None
         expected = f"expected a unit and an amount, such as {{{self.units[0]}: 10}}"
         if not isinstance(node, YamlMapping) or not node.entries:
-            wrong: None = reader.note(node.mark, f"{path} is {shown(node)}", expected)
+            wrong = reader.note(node.mark, f"{path} is {shown(node)}", expected)
+            return wrong
+        if self.per_model and PER_MODEL in node.entries:
+            meant = self._unit_first(node.entries[PER_MODEL])
+            mark = node.key_marks.get(PER_MODEL, node.mark)
+            wrong = reader.note(mark, f"{path} names {PER_MODEL} before the unit", f"expected the unit first: {meant}")
             return wrong
         before = len(reader.found)
         forms = {unit: UNITS[unit] for unit in self.units}
         reader.unknown_keys(node, forms, path)
         each = {unit: self._is_per_model(entry, f"{path}.{unit}", reader) for unit, entry in node.entries.items()}
         entries = {
-            unit: entry.entries["per_model"] if each[unit] and isinstance(entry, YamlMapping) else entry
+            unit: entry.entries[PER_MODEL] if each[unit] and isinstance(entry, YamlMapping) else entry
             for unit, entry in node.entries.items()
             if each[unit] is not WRONG
         }
@@ -73,12 +80,21 @@ class BudgetForm:
             amounts["seconds"] = amounts.pop(unit) * SECONDS[unit]
         return Budget(amounts, per_model=any(each.values()))
 
+    def _unit_first(self, amounts: YamlNode) -> str:
+        """What is meant by `{per_model: amounts}`: `{epochs: {per_model: 100}}`."""
+        entries = amounts.entries if isinstance(amounts, YamlMapping) else {}
+        known = {
+            unit: entry.value for unit, entry in entries.items() if unit in self.units and isinstance(entry, YamlScalar)
+        }
+        written = (f"{unit}: {{{PER_MODEL}: {amount}}}" for unit, amount in (known or {self.units[0]: 100}).items())
+        return f"{{{', '.join(written)}}}"
+
     def _is_per_model(self, entry: YamlNode, path: str, reader: Reader) -> Any:
         """Whether an amount is `{per_model: amount}`; WRONG after noting other keys."""
         if not self.per_model or not isinstance(entry, YamlMapping) or not entry.entries:
             return False
         before = len(reader.found)
-        reader.unknown_keys(entry, ("per_model",), path)
+        reader.unknown_keys(entry, (PER_MODEL,), path)
         return WRONG if len(reader.found) > before else True
 
     def schema(self) -> Schema:
@@ -88,8 +104,8 @@ class BudgetForm:
                 return plain
             each = {
                 "type": "object",
-                "properties": {"per_model": plain},
-                "required": ["per_model"],
+                "properties": {PER_MODEL: plain},
+                "required": [PER_MODEL],
                 "additionalProperties": False,
             }
             return {"anyOf": [plain, each], **described(UNITS[unit].about)}

@@ -269,6 +269,21 @@ def test_an_amount_for_each_model_has_no_other_keys():
     assert "9:41: unknown key 'models' in phases.prepare.budget.epochs" in one_problem(text)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("{per_model: {epochs: 100}}", "{epochs: {per_model: 100}}"),
+        ("{per_model: {epochs: 2, hours: 1.5}}", "{epochs: {per_model: 2}, hours: {per_model: 1.5}}"),
+        ("{per_model: many}", "{epochs: {per_model: 100}}"),
+        ("{per_model: {epoch: 2}, hours: 1}", "{epochs: {per_model: 100}}"),
+    ],
+)
+def test_a_budget_that_names_per_model_before_the_unit_is_told_the_right_order(wrong, meant):
+    problem = one_problem(PREPARED.replace("{epochs: {per_model: 100}}", wrong))
+    assert problem.startswith("my.yaml:9:16: phases.prepare.budget names per_model before the unit\n")
+    assert problem.endswith(f"expected the unit first: {meant}")
+
+
 def test_a_strategy_without_objectives_or_search_says_so():
     found = problems_of("phases: [{retrain: {budget: {epochs: 1}}}]")
     assert [line.split(": ", 1)[1].split("\n")[0] for line in found] == [
