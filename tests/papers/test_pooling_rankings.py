@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nasengine as nas
-from nasengine.agreement import Agreement, agreement, bootstrap
+from nasengine.agreement import Agreement, Bootstrap, agreement
 from nasengine.evaluators.tabular import Tabulated, describe, load_table
 from nasengine.space import load_space
 
@@ -25,7 +25,7 @@ def table() -> Tabulated:
 
 def held_against_truth(table: Tabulated, name: str) -> Agreement:
     predicted, truth = (np.array(table.values[one][0.0]) for one in (name, "accuracy"))
-    return agreement(predicted, truth, draws=bootstrap(36, samples=20))
+    return agreement(predicted, truth, draws=Bootstrap(36, samples=20))
 
 
 @pytest.mark.parametrize(
