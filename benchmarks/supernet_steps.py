@@ -5,6 +5,7 @@ all is the largest network of the space as a plain one, compiled, in the same ru
 
     plain compiled, plain eager     the largest network
     masked compiled, masked eager   K architectures in one pass, `supernet.batch`
+    …, graph                        the same captured, other architectures put into its masks: as trainings replay it
     views eager, views graph        the same K one after the other, each on its part of the batch; as one CUDA graph
     view …, plain …                 one architecture of middle size as a view and as a network of its own, whole batch
     new architecture                milliseconds of the processor until the work of one never seen is on its way
@@ -47,15 +48,16 @@ from nasengine.records import Architecture
 from nasengine.space import SearchSpace
 from nasengine.supernet import Supernet
 
+BASELINE_GRAPH = "plain compiled, graph"
 SETS = WARM_UP  # of K architectures each, which a masked step takes in turn
 NEW = 20  # architectures never seen
 CAUSES_K = 16
 
 VIT_CAUSES = {"none": (), "width": ("width",), "heads": ("heads",), "mlp_width": ("mlp_width",),
               "optional": ("optional",), "all": ("*",)}  # fmt: skip
-CNN_CAUSES = {"last width": ("last",), "width": ("width",), "expansion": ("expansion",), "repeat": ("repeat",),
-              "kernel": ("kernel",), "squeeze_excite": ("squeeze_excite",),
-              "widths and depth": ("width", "expansion", "repeat", "optional"), "all": ("*",)}  # fmt: skip
+CNN_CAUSES = {"widths and depth": ("width", "expansion", "repeat", "optional"), "last width": ("last",),
+              "width": ("width",), "expansion": ("expansion",), "repeat": ("repeat",), "kernel": ("kernel",),
+              "squeeze_excite": ("squeeze_excite",), "all": ("*",)}  # fmt: skip
 
 
 @dataclass
@@ -75,6 +77,7 @@ class Subject:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self.plains: dict[tuple[Architecture, bool], tuple[list[torch.nn.Parameter], Callable[..., torch.Tensor]]] = {}
         self.supernet = Supernet(self.space, device=self.device, seed=self.seed)
         self.rng = np.random.default_rng(self.seed)
         assert self.space.task is not None
@@ -111,9 +114,11 @@ class Subject:
 
     def plain(self, architecture: Architecture, *, compiled: bool) -> Step:
         """A network of its own."""
-        network = self.supernet.subnet(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        parameters = list(network.parameters())
-        run = torch.compile(network, dynamic=False) if compiled else network
+        if (architecture, compiled) not in self.plains:  # the graph of a step runs what the row before compiled
+            network = self.supernet.subnet(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            run = torch.compile(network, dynamic=False) if compiled else network
+            self.plains[architecture, compiled] = list(network.parameters()), run
+        parameters, run = self.plains[architecture, compiled]
         return self.step(lambda: run(self.images), parameters)
 
     def view(self, architecture: Architecture) -> Step:
@@ -121,8 +126,8 @@ class Subject:
         view = self.supernet.view(architecture)
         return self.step(lambda: view(self.images), self.supernet.parameters())
 
-    def masked(self, k: int, *, compiled: bool) -> Step:
-        """K architectures in one pass, others each time."""
+    def masked(self, k: int, *, compiled: bool, graph: bool = False) -> Step:
+        """K architectures in one pass, others each time; with `graph` put into the masks of one that is captured."""
         set_compiled(self.supernet, compiled)
         sets = [self.draw(k) for _ in range(SETS)]
         plans = self.supernet.plans(sets[0])
@@ -131,7 +136,16 @@ class Subject:
         if not plans[0].masked:
             raise RuntimeError(f"runs as views: {plans[0].note}")
         turns = itertools.cycle(sets)
-        return self.step(lambda: self.supernet.batch(self.images, next(turns)), self.supernet.parameters())
+        if not graph:
+            return self.step(lambda: self.supernet.batch(self.images, next(turns)), self.supernet.parameters())
+        standing = self.supernet.standing(plans[0])
+        replay = captured(self.step(lambda: standing(self.images), self.supernet.parameters()))
+
+        def run() -> None:
+            standing.put(next(turns))
+            replay()
+
+        return run
 
     def views(self, k: int) -> Step:
         """K architectures one after the other, each on its part of the batch; the same ones each time."""
@@ -211,9 +225,16 @@ def main_group(group: Group, subject: Subject, ks: Sequence[int], graphs: bool) 
             group.row("views graph", lambda k=k: captured(subject.views(k)), k=k, batch=batch)
     # What is compiled takes a minute or two to begin.
     group.row(BASELINE, lambda: subject.plain(largest, compiled=True), batch=batch, late=True)
+    if graphs:
+        group.row(BASELINE_GRAPH, lambda: captured(subject.plain(largest, compiled=True)), batch=batch, late=True)
     for k in ks:
         late = k == ks[0]
         group.row("masked compiled", lambda k=k: subject.masked(k, compiled=True), k=k, batch=batch, late=late)
+        if graphs:  # what the row before compiled
+            group.row(
+                "masked compiled, graph", lambda k=k: subject.masked(k, compiled=True, graph=True), to=BASELINE_GRAPH,
+                k=k, batch=batch, late=late,
+            )  # fmt: skip
 
 
 def _view_rows(group: Group, subject: Subject, one: Architecture, graphs: bool) -> None:
@@ -239,17 +260,20 @@ def causes(
     group: Group, spaces: dict[str, Callable[[], SearchSpace]], batch: int, k: int, device: torch.device
 ) -> None:
     """One masked compiled step for each kind of choice, over the plain network that is the largest of all."""
-
-    def plain() -> Step:
-        subject = Subject(spaces["all"](), batch, device)
-        return subject.plain(subject.supernet.largest, compiled=True)
-
-    group.row(BASELINE, plain, batch=batch, late=True)
+    graphs = device.type == "cuda"
+    subject = Subject(spaces["all"](), batch, device)
+    group.row(BASELINE, lambda: subject.plain(subject.supernet.largest, compiled=True), batch=batch, late=True)
+    if graphs:
+        largest = subject.supernet.largest
+        group.row(BASELINE_GRAPH, lambda: captured(subject.plain(largest, compiled=True)), batch=batch, late=True)
     for name in ["all", *[name for name in spaces if name not in ("all", "none")]]:
-        group.row(
-            f"masked: {name}", lambda name=name: Subject(spaces[name](), batch, device).masked(k, compiled=True),
-            k=k, batch=batch,
-        )  # fmt: skip
+        subject = Subject(spaces[name](), batch, device)
+        group.row(f"masked: {name}", lambda of=subject: of.masked(k, compiled=True), k=k, batch=batch)
+        if graphs:
+            group.row(
+                f"masked, graph: {name}", lambda of=subject: of.masked(k, compiled=True, graph=True),
+                to=BASELINE_GRAPH, k=k, batch=batch,
+            )  # fmt: skip
 
 
 def main() -> None:

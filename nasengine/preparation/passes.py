@@ -7,7 +7,7 @@ Source:  soft targets from another pass of the same step: Yu et al., "BigNAS", E
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from nasengine.errors import InputError, Problem
 from nasengine.networks.blocks.drop_path import DropPath
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
+from nasengine.supernet.standing import StandingPass
 from nasengine.supernet.supernet import Supernet
 from nasengine.tasks import Task
 from nasengine.training.at_once import layers_at_once
@@ -52,14 +53,24 @@ class Passes:
         self.metric = next(iter(task.metrics))
         self.loss_sum = torch.zeros((), device=self.device)
         self._one = torch.ones((), device=self.device)
+        self._standing: dict[Hashable, StandingPass] = {}
         self._resolutions = _Resolutions(supernet.space)
 
-    def gradients(self, passes: Sequence[Pass], pixels: Tensor, labels: Tensor, *, cache: bool = True) -> None:
+    def gradients(
+        self,
+        passes: Sequence[Pass],
+        pixels: Tensor,
+        labels: Tensor,
+        *,
+        standing: Sequence[StandingPass | None] = (),
+        cache: bool = True,
+    ) -> None:
         """Forward and backward of every pass; leaves gradients, adds the mean loss on the labels to `loss_sum`.
 
         Args:
             passes: of one step; gradients accumulate over them.
             pixels, labels: (B, C, H, W) normalised images, (B,).
+            standing: what `standing` found for them.
             cache: whether autocast may keep cast weights; off while a CUDA graph is captured. Then what is small is
                 done at once for all layers.
 
@@ -69,13 +80,16 @@ class Passes:
         self.supernet.train()
         teacher: Tensor | None = None
         losses: list[Tensor] = []
-        for each in passes:
+        for each, stands in zip(passes, standing or [None] * len(passes), strict=True):
             count = len(each.architectures)
             if count > len(pixels):
                 found = f"{count} architectures in one pass need as many images, and a batch has {len(pixels)}"
                 raise InputError(Problem(found, expected="expected fewer architectures, or a larger data.batch"))
-            with autocast(self.dtype, self.device, cache=cache):
-                if self.masks(each, len(pixels)):
+            # What is compiled depends on whether autocast keeps weights; in a graph it must not, so it never does.
+            with autocast(self.dtype, self.device, cache=cache and stands is None):
+                if stands is not None:
+                    scores = stands(pixels, model=each.model)
+                elif self.masks(each, len(pixels)):
                     scores = self.supernet.batch(pixels, each.architectures, model=each.model)
                 else:
                     scores = self._scores(
@@ -98,6 +112,34 @@ class Passes:
         count = len(each.architectures)
         alike = each.regularized and not self._resolutions.searched and images % count == 0
         return self.masked and count > 1 and alike
+
+    def standing(self, passes: Sequence[Pass], images: int) -> list[StandingPass | None]:
+        """For each training pass of a step over so many images the masks that hold its architectures now.
+
+        None where it runs by views, or where its architectures take more than one pass.
+        """
+        found: list[StandingPass | None] = []
+        for place, each in enumerate(passes):
+            plans = self.supernet.plans(each.architectures) if self.masks(each, images) else []
+            if len(plans) != 1 or not plans[0].masked:
+                found.append(None)
+                continue
+            # By its place in the step too: the masks of one pass must not change before another's backward pass.
+            key = plans[0].key, len(each.architectures), place
+            if key not in self._standing:
+                self._standing[key] = self.supernet.standing(plans[0])
+            else:
+                self._standing[key].put(each.architectures)
+            found.append(self._standing[key])
+        return found
+
+    @torch.no_grad()
+    def look(self, passes: Sequence[Pass], standing: Sequence[StandingPass | None], pixels: Tensor) -> None:
+        """Run what stands in evaluation, without a trace."""
+        with autocast(self.dtype, self.device):
+            for each, stands in zip(passes, standing, strict=True):
+                if stands is not None:
+                    stands.look(pixels, model=each.model)
 
     @torch.no_grad()
     def measure(

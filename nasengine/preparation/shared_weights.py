@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ from nasengine.preparation.passes import Passes
 from nasengine.preparation.preparation import PreparationEpoch
 from nasengine.preparation.staging import Staging, no_images
 from nasengine.records import Architecture
+from nasengine.supernet.standing import StandingPass
 from nasengine.supernet.supernet import Supernet
 from nasengine.tasks import Task
 from nasengine.training.batches import epoch_batches, keyed_seed
@@ -223,20 +224,22 @@ class SharedWeightsTraining:
         passes = self.sampler.draw(staged.moment, staged.draws)
         self._seed_layers(staged.layers)
         models = sorted({each.model for each in passes})
+        standing = self.passes.standing(passes, len(pixels))
 
         def work(cache: bool) -> list[nn.Module]:
-            networks = self._train(passes, models, pixels, labels, cache=cache)
+            networks = self._train(passes, models, pixels, labels, standing=standing, cache=cache)
             if staged.shown is not None:
                 self._measure(passes, staged.shown, cache=cache)
             return networks
 
         def forward() -> None:
-            self._measure(passes, (pixels.clone(), labels), cache=True)  # a clone, as a network may write to it
+            shown = pixels.clone(), labels  # a clone, as a network may write to it
+            self._measure([each for each, by in zip(passes, standing, strict=True) if by is None], shown, cache=True)
+            self.passes.look(passes, standing, shown[0])
 
-        # What masks a pass has is made for it by the processor, so it cannot be replayed.
-        masked = any(self.passes.masks(each, len(pixels)) for each in passes)
-        if self.graphs is not None and self.staging.stays(pixels) and not masked:
-            self.graphs.run(passes, work, forward)
+        key = self._key(passes, standing, len(pixels))
+        if self.graphs is not None and self.staging.stays(pixels) and key is not None:
+            self.graphs.run(key, work, forward)
         else:
             work(True)
         if self.sampler.observes:
@@ -250,19 +253,39 @@ class SharedWeightsTraining:
         self.done += 1
         self._images_of_epoch += len(labels)
 
+    def _key(self, passes: tuple[Pass, ...], standing: Sequence[StandingPass | None], images: int) -> Hashable | None:
+        """What a step does beside the contents of tensors that stay in place; None where it makes others each time."""
+        new = [
+            stands is None and self.passes.masks(each, images) for each, stands in zip(passes, standing, strict=True)
+        ]
+        if any(new) or (self.sampler.observes and any(standing)):  # views measure, of others each time
+            return None
+        return tuple(
+            each if stands is None else (stands, each.model, each.target)
+            for each, stands in zip(passes, standing, strict=True)
+        )
+
     def _train(
-        self, passes: tuple[Pass, ...], models: Sequence[int], pixels: Tensor, labels: Tensor, *, cache: bool
+        self,
+        passes: tuple[Pass, ...],
+        models: Sequence[int],
+        pixels: Tensor,
+        labels: Tensor,
+        *,
+        cache: bool,
+        standing: Sequence[StandingPass | None] = (),
     ) -> list[nn.Module]:
         """Forward, backward and update; returns the networks that a graph of it needs."""
         for model in models:
             self.optimizers[model].zero_grad(set_to_none=True)
-        self.passes.gradients(passes, pixels, labels, cache=cache)
+        self.passes.gradients(passes, pixels, labels, standing=standing, cache=cache)
         for model in models:
             if self.settings.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.supernet.parameters(model), self.settings.clip_norm)
             self.optimizers[model].step()
             self.optimizers[model].zero_grad(set_to_none=True)  # gradients of a graph must not outlive it
-        return self._networks(passes)
+        alone = [each for each in passes if not self.passes.masks(each, len(pixels))]
+        return [*self._networks(alone), *(stands.network for stands in standing if stands is not None)]
 
     def _measure(self, passes: Sequence[Pass], shown: tuple[Tensor, Tensor], *, cache: bool) -> list[nn.Module]:
         """Write down what passes come to on a batch, one value for each architecture, and return its networks."""

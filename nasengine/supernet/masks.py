@@ -166,11 +166,17 @@ class MaskedPasses:
         """
         network = self.network(key)
         numbers, patterns = (to(tensor, images.device) for tensor in network.compute(rows))
+        return self.run_by(network, key, images, numbers, patterns, model=model)
+
+    def run_by(
+        self, network: MaskedNetwork, key: Key, images: Tensor, numbers: Tensor, patterns: Tensor, *, model: int
+    ) -> Tensor:
+        """The same by masks that were computed: (K, columns) and (K, channels), where the images are."""
         network.masks.set(numbers, patterns, len(images))
         network.put(self.weights.store(model))
         if network.training != self.weights.training:
             network.train(self.weights.training)
-        return self._run_of(key, len(rows), len(images))(network, images)
+        return self._run_of(key, len(numbers), len(images))(network, images)
 
     def _run_of(self, key: Key, architectures: int, images: int) -> Run:
         if not self.weights.compiled:

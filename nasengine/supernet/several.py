@@ -20,6 +20,7 @@ from nasengine.supernet.masks import MaskedPasses, SharedWeights
 from nasengine.supernet.plans import Key, Plan
 from nasengine.supernet.proof import prove
 from nasengine.supernet.proved import Proved
+from nasengine.supernet.standing import StandingPass
 
 # What decides on the outcome of a proof: how networks are made, cut, masked and compared.
 PROVED_BY = (
@@ -99,6 +100,10 @@ class Several:
         if note is not None and path is not None and not self._told:
             note(f"proving masks of {self.passes.weights.space.name} (once; kept in {path.parent})")
         self._told = True
+
+    def standing(self, plan: Plan) -> StandingPass:
+        """A pass of a plan that stays for other architectures of it."""
+        return StandingPass(self.passes, plan)
 
     def batch(self, images: Tensor, architectures: Sequence[Architecture], *, model: int = 0) -> Tensor:
         """(B, …) of all; image i belongs to architecture i mod K."""

@@ -25,6 +25,7 @@ from nasengine.supernet.plans import Plan
 from nasengine.supernet.private import Builder
 from nasengine.supernet.probe import Active, probe_of
 from nasengine.supernet.several import Several
+from nasengine.supernet.standing import StandingPass
 from nasengine.supernet.views import View, copy_out
 from nasengine.supernet.weights import load_weights, make_weights
 
@@ -176,6 +177,10 @@ class Supernet:
         except InputError:
             self._refuse_others(architectures)
             raise
+
+    def standing(self, plan: Plan) -> StandingPass:
+        """The pass of a masked plan, into which other architectures of it may be put: for graphs that are captured."""
+        return self._several.standing(plan)
 
     def compile(self) -> Supernet:
         """The same as `compiled=True`, for the passes to come."""

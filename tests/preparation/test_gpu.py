@@ -13,7 +13,7 @@ from nasengine.preparation.copying import begin_as
 from nasengine.preparation.graphs import StepGraphs
 from nasengine.space import space_from_mapping
 from nasengine.training.device import deterministic_kernels
-from tests.preparation.small import begun, weights, width_space
+from tests.preparation.small import WIDTHS, begun, weights, width_space
 from tests.preparation.test_shared_weights import MIXTURE, Fixed
 from tests.watching import nothing_may_wait
 
@@ -27,6 +27,11 @@ def trained(folder, sampler="single_path", settings=None, **more):
     with deterministic_kernels(torch.device("cuda"), True):
         train_shared_weights([training])
     return training
+
+
+def two_layers_without_dropout():
+    layer = {"type": "conv_norm_activation", "width": {"choice": [4, 6, 8]}, "kernel": {"choice": [3, 5]}}
+    return {"type": "sequential", "layers": [layer, layer, {"type": "global_average_pool"}, {"type": "linear_head"}]}
 
 
 def close(first, second, tolerance=1e-3):
@@ -53,6 +58,19 @@ def test_replayed_steps_train_like_eager_ones(tmp_path, settings):
     close(weights(eager), weights(replayed))
     losses = [[line["loss"] for line in each.history] for each in (eager, replayed)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # see test_compiled_masks.py
+@pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores")
+def test_masked_steps_of_any_architectures_are_one_graph_and_train_like_eager_ones(tmp_path):
+    sampler = {"type": "multi_architecture", "architectures": 4}
+    space = space_from_mapping({**WIDTHS, "network": two_layers_without_dropout()}, "two_layers.yaml")
+    settings = {"ema": 0.9, "clip_norm": 1.0}
+    eager = trained(tmp_path / "eager", sampler, {**settings, "cuda_graph": False}, space=space)
+    replayed = trained(tmp_path / "replayed", sampler, settings, space=space)
+    assert eager.graphs.captured == 0
+    assert (replayed.graphs.eager, replayed.graphs.captured, replayed.graphs.replayed) == (1, 1, 30)
+    close(weights(eager), weights(replayed))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -82,13 +82,18 @@ class Capturing:
         work(False)
 
 
-@pytest.mark.parametrize("sampler", [{"type": "balanced_mixture", "models": 2, "together": 0.4}, "sandwich"], ids=str)
+MIXTURE = {"type": "balanced_mixture", "models": 2, "together": 0.4}
+SEVERAL = {"type": "multi_architecture", "architectures": 2}
+
+
+@pytest.mark.parametrize("sampler", [MIXTURE, "sandwich", SEVERAL], ids=["mixture", "sandwich", "several"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_steps_as_they_are_captured_train_as_eager_ones_do(tmp_path, sampler, precision):
     found = []
     for captured in (False, True):
-        space = width_space() if sampler == "sandwich" else pooling_space()
-        training = begun(tmp_path / str(captured), sampler, {"precision": precision, "ema": 0.9}, space=space)
+        space = pooling_space() if sampler == MIXTURE else width_space()
+        settings = {"precision": precision, "ema": 0.9, "several": "masks"}
+        training = begun(tmp_path / str(captured), sampler, settings, space=space)
         if captured:
             training.staging = staged(inputs(tmp_path, space), in_place=True, validation_batch=64)
             training.graphs = Capturing()
@@ -99,6 +104,22 @@ def test_steps_as_they_are_captured_train_as_eager_ones_do(tmp_path, sampler, pr
         found.append((weights(training), training.sampler.state()))
     assert same(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
+
+
+def test_masked_steps_make_no_views_and_are_one_work_whichever_architectures_are_drawn(tmp_path, monkeypatch):
+    training = begun(tmp_path, SEVERAL, {"several": "masks"}, space=width_space())
+    keys, honest = [], training._key
+    monkeypatch.setattr(training, "_key", lambda *given: keys.append(honest(*given)))
+    training.step()  # which proves the masks, by views
+    monkeypatch.setattr(training.supernet, "view", None)
+    drawn = []
+    draw = training.sampler.draw
+    monkeypatch.setattr(training.sampler, "draw", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    train_shared_weights([training])
+    assert len(set(drawn)) > 3
+    assert len(keys) == 12
+    assert set(keys) == {keys[0]}
+    assert keys[0] is not None
 
 
 def test_nothing_else_is_measured_where_an_observation_waits_to_be_told(tmp_path):
