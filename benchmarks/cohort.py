@@ -4,7 +4,7 @@ The members are networks of `pooling_resnet20`, over again where more are wanted
 are random 32x32x3 bytes; a row is the median of the epochs after the first, which warms up, compiles and captures.
 
     python benchmarks/cohort.py --batch 256 1024 --members 36 --streams 1 6 12 --compiled no yes --seconds 6
-    python benchmarks/cohort.py --batch 256 1024 --compiled no --cudnn-tries
+    python benchmarks/cohort.py --batch 256 1024 --compiled no --cudnn-guesses
 
     python benchmarks/cohort.py --brute-force --data-dir DIR --epochs 40 --seeds 0
 
@@ -40,6 +40,8 @@ from nasengine.data import Part
 from nasengine.search.events import Event, SearchProgress
 from nasengine.tasks import TASKS
 from nasengine.training import Member, TrainingReport, choose_device, train, train_cohort, training_settings
+from nasengine.training import cohort as cohort_trainer
+from nasengine.training import loop as alone_trainer
 from nasengine.training.cohort_lanes import Lane
 
 SPACE = "pooling_resnet20"
@@ -76,7 +78,6 @@ def alone(space: nas.SearchSpace, part: Part, batch: int, *, graph: bool, second
         on_epoch=lambda record: took.append(record.seconds),
     )  # fmt: skip
     row: dict[str, Any] = {"what": "one alone, " + ("graphed" if graph else "eager"), "batch": batch, "members": 1}
-    row["cudnn_tries"] = torch.backends.cudnn.benchmark
     return {**row, "images_per_second": round(rate_of(took, steps * batch)), "epochs": epochs}
 
 
@@ -170,7 +171,6 @@ def together(
         "streams": streams,
         "compiled": compiled,
         "order": "shared" if shared else "own",
-        "cudnn_tries": torch.backends.cudnn.benchmark,
         "images_per_second": round(rate_of(took, members * batch * steps)),
         "step_ms": round(usual / steps * 1e3, 2),
         "lane_ms": [
@@ -267,7 +267,7 @@ def brute_force(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[
 
 def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
     """What was asked for: of two rows with the same the later is kept."""
-    asked: tuple[str, ...] = ("what", "batch", "members", "streams", "compiled", "order", "cudnn_tries")
+    asked: tuple[str, ...] = ("what", "batch", "members", "streams", "compiled", "order", "cudnn")
     asked += ("data", "space", "last_width", "seed", "epochs", "changes") if row["what"] == "brute force" else ()
     return tuple(str(row.get(name)) for name in asked)
 
@@ -281,7 +281,7 @@ def shown(row: dict[str, Any]) -> str:
     if row["what"] != "cohort":
         return f"{row['what']:<20}{row['batch']:>6}{'':>22}{row['images_per_second']:>12,}"
     said = f"{row['members']:>3} on {row['streams']:>2} streams"
-    said += " cudnn tries" if row["cudnn_tries"] else ""
+    said += f" cudnn {row['cudnn']}"
     launching = f" (launching {row['launch_ms']:.1f})" if row["launch_ms"] is not None else ""
     launching += f" (lanes {min(row['lane_ms'])} to {max(row['lane_ms'])})" if row["lane_ms"] else ""
     memory = f"{row['memory_gb']:.1f} GB" if row["memory_gb"] is not None else "-"
@@ -301,7 +301,7 @@ def main() -> None:
     parser.add_argument("--order", nargs="+", choices=["shared", "own"], default=["shared"])
     parser.add_argument("--epoch-steps", type=int, help="in each epoch, whose end all lanes wait for; default: 20 on")
     # Of a whole process: the kernel that was chosen first for a convolution, by trying or not, torch goes on using.
-    parser.add_argument("--cudnn-tries", action="store_true", help="let cuDNN try all its kernels (cudnn.benchmark)")
+    parser.add_argument("--cudnn-guesses", action="store_true", help="have cuDNN take what it thinks best, untried")
     parser.add_argument("--seconds", type=float, default=6.0, help="of training for each row, about")
     parser.add_argument("--limit", type=float, default=480.0, help="seconds after which no further row is begun")
     parser.add_argument("--brute-force", action="store_true")
@@ -316,9 +316,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder of the JSON file")
     arguments = parser.parse_args()
-    torch.backends.cudnn.benchmark = arguments.cudnn_tries
     name = "brute_force" if arguments.brute_force else "cohort"
-    name += "_cudnn_tries" if arguments.cudnn_tries else ""
+    name += "_cudnn_guesses" if arguments.cudnn_guesses else ""
     rows: list[dict[str, Any]] = []
     report = {"machine": describe_machine(), "seconds": arguments.seconds, "rows": rows}
     path = arguments.out / f"{name}.json"
@@ -326,13 +325,17 @@ def main() -> None:
         del report["seconds"]
         rows += json.loads(path.read_text())["rows"] if path.is_file() else []
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        for trainer in (alone_trainer, cohort_trainer) if arguments.cudnn_guesses else ():
+            untried = contextlib.nullcontext()
+            stack.enter_context(mock.patch.object(trainer, "fastest_convolutions", return_value=untried))
         found = (
             (brute_force(arguments, seed, Path(folder)) for seed in arguments.seeds)
             if arguments.brute_force
             else speeds(arguments)
         )
         for row in found:
+            row["cudnn"] = "guesses" if arguments.cudnn_guesses else "tries"
             rows[:] = [other for other in rows if key_of(other) != key_of(row)] + [row]
             print(shown(row), flush=True)
             if "agreement" in row:

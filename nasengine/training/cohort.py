@@ -26,7 +26,7 @@ from nasengine.training.block_compiling import CompiledBlocks, compiling_pays, n
 from nasengine.training.cohort_lanes import STREAMS, Lane, by_order, make_lanes, warm_up
 from nasengine.training.cohort_step import CohortStep
 from nasengine.training.course import Course, Member, TrainingReport
-from nasengine.training.device import deterministic_kernels, own_random_state
+from nasengine.training.device import deterministic_kernels, fastest_convolutions, own_random_state
 from nasengine.training.settings import TrainingSettings
 
 
@@ -69,7 +69,8 @@ def train_cohort(
                 if graphed
                 else _Cohort(wave, task)
             )
-            outcomes |= dict(zip(indices, cohort.train(), strict=True))
+            with fastest_convolutions(device, graphed and not deterministic):
+                outcomes |= dict(zip(indices, cohort.train(), strict=True))
     return [outcomes[index] for index in range(len(courses))]
 
 

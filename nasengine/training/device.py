@@ -84,3 +84,21 @@ def deterministic_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.backends.cudnn.benchmark = tries
+
+
+@contextlib.contextmanager
+def fastest_convolutions(device: torch.device, wanted: bool) -> Iterator[None]:
+    """On a GPU, let cuDNN time its kernels for every convolution that is new in the process, and keep the fastest.
+
+    Worth it where the same convolutions come thousands of times. Which kernel is the fastest may differ from run to
+    run, and with it the last bits of what it computes.
+    """
+    if device.type != "cuda" or not wanted:
+        yield
+        return
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

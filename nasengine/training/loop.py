@@ -16,7 +16,7 @@ from nasengine.tasks import Task
 from nasengine.training.batches import Normalize
 from nasengine.training.checkpoint import CheckpointFolder
 from nasengine.training.course import Course, EpochRecord, Member, TrainingReport
-from nasengine.training.device import deterministic_kernels, own_random_state
+from nasengine.training.device import deterministic_kernels, fastest_convolutions, own_random_state
 from nasengine.training.settings import TrainingSettings
 from nasengine.training.step import GraphedStep, TrainingStep
 
@@ -81,7 +81,11 @@ def train_member(
         average=course.average,
     )
     started = time.perf_counter()
-    with own_random_state(device), deterministic_kernels(device, deterministic):
+    with (
+        own_random_state(device),
+        deterministic_kernels(device, deterministic),
+        fastest_convolutions(device, course.graph_pays and not deterministic),
+    ):
         for epoch in course.epochs:
             epoch_started = time.perf_counter()
             course.seed_layers(epoch)
