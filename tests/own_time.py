@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 @contextlib.contextmanager
 def own_time() -> Iterator[Callable[[], float]]:
     """In here the garbage collector looks at what is made in here only; gives the seconds of processor time so far."""
-    gc.collect()
     gc.freeze()  # else it would go through all that other tests left behind, again and again
     began = time.process_time()
     try:
