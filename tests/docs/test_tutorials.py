@@ -23,6 +23,7 @@ def test_there_is_no_tutorial_that_is_not_followed_here() -> None:
 def test_searching_a_network_for_ones_own_images(tmp_path: Path) -> None:
     printed = follow(page("search_your_images"), tmp_path)
     assert printed[-1].splitlines() == ["my_images/circle/1.png circle", "my_images/square/1.png square"]
+    assert (tmp_path / "runs" / "shapes" / "best" / "model.onnx").is_file()  # nor would it be there without a proof
 
 
 @pytest.mark.pages

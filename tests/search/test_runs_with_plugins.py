@@ -5,6 +5,9 @@ import os
 import subprocess
 import sys
 
+from typer.testing import CliRunner
+
+from nasengine.cli.main import app
 from nasengine.search.run_file import read_run_file
 from tests.search.small import SPACE
 
@@ -83,7 +86,7 @@ else:
     )
 
 
-def test_a_run_is_opened_elsewhere_with_the_plug_in_it_was_begun_with(tmp_path):
+def test_a_run_is_opened_elsewhere_with_the_plug_in_it_was_begun_with(tmp_path, monkeypatch):
     """From another folder, in another process; and the folder is named when the plug-in is no longer there."""
     code = (tmp_path / "code").resolve()
     code.mkdir()
@@ -107,6 +110,7 @@ def test_a_run_is_opened_elsewhere_with_the_plug_in_it_was_begun_with(tmp_path):
     resumed = call("resume", str(code / "run"), folder=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     (code / "my_search.py").unlink()
-    lost = call("resume", str(code / "run"), folder=tmp_path)
-    assert lost.returncode == 2
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    lost = CliRunner().invoke(app, ["resume", str(code / "run")])  # this process has never had it
+    assert lost.exit_code == 2
     assert f"was begun with --plugin my_search, found in {code}" in lost.stderr
