@@ -190,9 +190,6 @@ def speeds(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each setting, until time is up."""
     space, device = nas.load_space(SPACE), choose_device(arguments.device)
     part, until = made_up_part(device), time.monotonic() + arguments.limit
-    for batch in arguments.batch:
-        for graph in (False, True):
-            yield alone(space, part, batch, graph=graph, seconds=min(3.0, arguments.seconds))
     settings = itertools.product(arguments.compiled, arguments.batch, arguments.members, arguments.streams)
     for compiled, batch, members, streams in settings:
         for order in arguments.order:
@@ -206,6 +203,10 @@ def speeds(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             gc.collect()
             if device.type == "cuda":
                 torch.cuda.empty_cache()
+    # Last, as kernels that an eager training took untried would be the cohorts' too.
+    for batch in arguments.batch:
+        for graph in (True, False):
+            yield alone(space, part, batch, graph=graph, seconds=min(3.0, arguments.seconds))
 
 
 def brute_force(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:

@@ -293,7 +293,6 @@ def main() -> None:
     if graphs:
         torch.cuda.set_stream(torch.cuda.Stream())
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    torch.backends.cudnn.benchmark = True
     settings = {
         "seed": 0, "batch": arguments.batch, "k": arguments.k, "seconds": arguments.seconds, "tiny": arguments.tiny,
         "precision": "bfloat16 autocast" if graphs else "float32",

@@ -19,12 +19,16 @@ def on_every_gpu(arguments: Sequence[Sequence[str]], folder: Path, pattern: str,
         pattern: of their files.
         collect: called at the beginning, whenever there is something new, and in the end.
     """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # those that this process may use
+    devices = visible.split(",") if visible else [str(index) for index in range(len(arguments))]
+    if len(devices) < len(arguments):
+        raise SystemExit(f"{len(arguments)} processes on GPUs {visible}: expected at most {len(devices)}")
     workers = [
         subprocess.Popen(
             [sys.executable, *sys.argv, *own],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": str(index), "OMP_NUM_THREADS": "2"},
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": device, "OMP_NUM_THREADS": "2"},
         )
-        for index, own in enumerate(arguments)
+        for device, own in zip(devices, arguments, strict=False)
     ]
     seen: dict[Path, float] | None = None
     while True:

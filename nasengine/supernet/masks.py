@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import types
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -185,7 +186,9 @@ class MaskedPasses:
         if shape not in self._runs:
             # A code object of its own for each plan and shape: the compiler counts graphs by it, and stops at a few.
             own = types.FunctionType(_run.__code__.replace(co_name="masked_pass"), _run.__globals__)
-            self._runs[shape] = torch.compile(own, dynamic=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what the compiler says when it is imported
+                self._runs[shape] = torch.compile(own, dynamic=False)
         return self._runs[shape]
 
     def batch(self, images: Tensor, plans: Sequence[Plan], *, model: int = 0) -> Tensor:

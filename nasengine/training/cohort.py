@@ -69,7 +69,8 @@ def train_cohort(
                 if graphed
                 else _Cohort(wave, task)
             )
-            with fastest_convolutions(device, graphed and not deterministic):
+            networks = [course.network for course in wave]
+            with fastest_convolutions(networks, device, graphed and not deterministic):
                 outcomes |= dict(zip(indices, cohort.train(), strict=True))
     return [outcomes[index] for index in range(len(courses))]
 

@@ -20,7 +20,9 @@ from nasengine.training.device import stream_of
 from nasengine.training.spreading import spread
 from nasengine.training.step import WARM_UP_STEPS
 
-STREAMS = 6  # of one GPU; 36 ResNet-20 on an H200: 140,339 images/s on 6, 139,062 on 12; a prototype on 1: 90,000
+# Of one GPU: 36 ResNet-20 on an H200 make 140,339 images/s on 6 and 139,062 on 12
+# (benchmarks/results/cohort_streams.json); a prototype made 90,000 on 1.
+STREAMS = 6
 USABLE = 0.8  # of the memory that is free, for activations
 
 Batch = tuple[Tensor, Tensor]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from nasengine.build.devices import existing_device, new_stream
 from nasengine.errors import InputError, Problem
@@ -87,13 +90,14 @@ def deterministic_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def fastest_convolutions(device: torch.device, wanted: bool) -> Iterator[None]:
+def fastest_convolutions(networks: Iterable[nn.Module], device: torch.device, wanted: bool) -> Iterator[None]:
     """On a GPU, let cuDNN time its kernels for every convolution that is new in the process, and keep the fastest.
 
     Worth it where the same convolutions come thousands of times. Which kernel is the fastest may differ from run to
-    run, and with it the last bits of what it computes.
+    run, and with it the last bits of what it computes. Not for networks with grouped convolutions, some of whose
+    kernels are so slow that trying them takes longer than a training: half a minute for a `mobile_cnn`.
     """
-    if device.type != "cuda" or not wanted:
+    if device.type != "cuda" or not wanted or any(map(_is_grouped, chain.from_iterable(n.modules() for n in networks))):
         yield
         return
     before = torch.backends.cudnn.benchmark
@@ -102,3 +106,7 @@ def fastest_convolutions(device: torch.device, wanted: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
+
+
+def _is_grouped(module: nn.Module) -> bool:
+    return isinstance(module, _ConvNd) and module.groups > 1

@@ -84,7 +84,7 @@ def train_member(
     with (
         own_random_state(device),
         deterministic_kernels(device, deterministic),
-        fastest_convolutions(device, course.graph_pays and not deterministic),
+        fastest_convolutions([course.network], device, course.graph_pays and not deterministic),
     ):
         for epoch in course.epochs:
             epoch_started = time.perf_counter()

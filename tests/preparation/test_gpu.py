@@ -62,6 +62,7 @@ def test_replayed_steps_train_like_eager_ones(tmp_path, settings):
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # see test_compiled_masks.py
 @pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's own compiler, when it is imported
 def test_masked_steps_of_any_architectures_are_one_graph_and_train_like_eager_ones(tmp_path):
     sampler = {"type": "multi_architecture", "architectures": 4}
     space = space_from_mapping({**WIDTHS, "network": two_layers_without_dropout()}, "two_layers.yaml")

@@ -14,7 +14,7 @@ from nasengine.errors import InputError, RunError, TrialError
 from nasengine.training import CheckpointFolder, EpochRecord, evaluate, train, training_settings
 from nasengine.training.augmentation import CropFlip, Unchanged
 from nasengine.training.batches import Normalize, epoch_batches, epoch_order
-from nasengine.training.device import deterministic_kernels
+from nasengine.training.device import deterministic_kernels, fastest_convolutions
 from nasengine.training.weight_average import WeightAverage
 from tests.training.networks import TASK, same, small_network, synthetic_part, weights
 
@@ -280,6 +280,25 @@ def test_the_average_follows_by_its_formula():
         assert average.values["weight"].item() == pytest.approx(expected, rel=1e-6)
     average.hand_over(network)
     assert network.weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_cudnn_times_its_kernels_while_many_steps_are_trained_and_never_those_of_grouped_convolutions():
+    tries = torch.backends.cudnn.benchmark
+    dense, grouped = nn.Sequential(nn.Conv2d(4, 4, 3)), nn.Sequential(nn.Conv2d(4, 4, 3, groups=4))
+    device = torch.device("cuda")
+    for networks, wanted, expected in (
+        ([dense], True, True),
+        ([dense], False, tries),
+        ([dense, grouped], True, tries),
+        ([dense, nn.Linear(4, 4)], True, True),
+    ):
+        with fastest_convolutions(networks, device, wanted):
+            assert torch.backends.cudnn.benchmark == expected
+        assert torch.backends.cudnn.benchmark == tries
+    with fastest_convolutions([dense], torch.device("cpu"), True):
+        assert torch.backends.cudnn.benchmark == tries
+    with fastest_convolutions([dense], device, True), deterministic_kernels(device, True):
+        assert not torch.backends.cudnn.benchmark
 
 
 def test_what_was_said_of_deterministic_kernels_before_a_training_holds_after_it():
