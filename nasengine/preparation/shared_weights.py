@@ -255,15 +255,14 @@ class SharedWeightsTraining:
 
     def _key(self, passes: tuple[Pass, ...], standing: Sequence[StandingPass | None], images: int) -> Hashable | None:
         """What a step does beside the contents of tensors that stay in place; None where it makes others each time."""
-        new = [
-            stands is None and self.passes.masks(each, images) for each, stands in zip(passes, standing, strict=True)
-        ]
-        if any(new) or (self.sampler.observes and any(standing)):  # views measure, of others each time
+        if self.sampler.observes and any(standing):  # views measure, of other architectures each time
             return None
-        return tuple(
-            each if stands is None else (stands, each.model, each.target)
-            for each, stands in zip(passes, standing, strict=True)
-        )
+        parts: list[Hashable] = []
+        for each, stands in zip(passes, standing, strict=True):
+            if stands is None and self.passes.masks(each, images):  # by more than one pass
+                return None
+            parts.append(each if stands is None else (stands, each.model, each.target))
+        return tuple(parts)
 
     def _train(
         self,
