@@ -20,7 +20,7 @@ def on_every_gpu(arguments: Sequence[Sequence[str]], folder: Path, pattern: str,
         collect: called at the beginning, whenever there is something new, and in the end.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # those that this process may use
-    devices = visible.split(",") if visible else [str(index) for index in range(len(arguments))]
+    devices = [str(index) for index in range(len(arguments))] if visible is None else visible.split(",")
     if len(devices) < len(arguments):
         raise SystemExit(f"{len(arguments)} processes on GPUs {visible}: expected at most {len(devices)}")
     workers = [

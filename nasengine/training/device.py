@@ -95,7 +95,7 @@ def fastest_convolutions(networks: Iterable[nn.Module], device: torch.device, wa
 
     Worth it where the same convolutions come thousands of times. Which kernel is the fastest may differ from run to
     run, and with it the last bits of what it computes. Not for networks with grouped convolutions, some of whose
-    kernels are so slow that trying them takes longer than a training: half a minute for a `mobile_cnn`.
+    kernels are so slow that trying them takes longer than a short training: a first step of `mobile_cnn` took 50 s.
     """
     if device.type != "cuda" or not wanted or any(map(_is_grouped, chain.from_iterable(n.modules() for n in networks))):
         yield

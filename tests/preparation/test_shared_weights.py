@@ -127,13 +127,35 @@ def test_images_of_a_batch_are_dealt_to_the_architectures_of_a_pass_in_turn(tmp_
             assert torch.allclose(scores[first::3], supernet(images[first::3], architecture), atol=1e-6)
 
 
+def without_dropout():
+    layers = [*WIDTHS["network"]["layers"][:2], {"type": "linear_head"}]
+    return space_from_mapping({**WIDTHS, "network": {**WIDTHS["network"], "layers": layers}}, "without_dropout.yaml")
+
+
+def test_two_masked_passes_of_a_step_leave_the_gradients_of_their_views(tmp_path):
+    found = []
+    for several in ("masks", "views"):
+        settings = {"several": several, "optimizer": {"type": "sgd", "rate": 0.1}}
+        training = begun(tmp_path / several, settings=settings, space=without_dropout())
+        one, other, third = training.supernet.space.enumerate()
+        steps = iter(
+            [
+                (Pass((one, other)), Pass((third, one), target="teacher")),
+                (Pass((third, other)), Pass((other, one), target="teacher")),
+            ]
+        )
+        training.sampler = Fixed()
+        training.sampler.draw = lambda moment, rng, steps=steps: next(steps)
+        for _ in range(2):
+            training.step()
+        found.append(weights(training))
+    for key, value in found[0].items():
+        assert torch.allclose(value, found[1][key], rtol=1e-4, atol=1e-6), key
+
+
 def test_masks_train_as_views_do(tmp_path):
     sampler = {"type": "multi_architecture", "architectures": 2}
-    plain = {
-        **WIDTHS,
-        "network": {**WIDTHS["network"], "layers": [*WIDTHS["network"]["layers"][:2], {"type": "linear_head"}]},
-    }
-    space = space_from_mapping(plain, "without_dropout.yaml")
+    space = without_dropout()
     trainings = [
         begun(tmp_path / several, sampler, {"several": several}, space=space) for several in ("masks", "views")
     ]
