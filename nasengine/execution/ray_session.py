@@ -33,6 +33,7 @@ QUIET = {
 }
 ALONE = {"RAY_AUTH_MODE": "disabled"}  # of a Ray that listens on this machine only; a cluster keeps its own
 CONNECT_S = 10.0  # that a machine may take to accept a connection
+LAST_PORT = 65_535
 LONGEST_FOLDER = 40  # Ray puts sockets in there, whose paths may have 107 characters
 
 
@@ -119,9 +120,12 @@ def _see_that_somebody_listens(address: str) -> None:
 
     Raises:
         OSError: nobody does.
+        ValueError: there is no such port.
     """
     host, _, port = address.rpartition(":")
     if host and "://" not in host and port.isdigit():
+        if not 0 < int(port) <= LAST_PORT:  # the system would take it modulo 65,536, and meet another's program there
+            raise ValueError(f"port {port} is outside 1 to {LAST_PORT}")
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
 
 

@@ -41,5 +41,17 @@ def test_an_address_where_nobody_listens_is_refused_at_once(monkeypatch: pytest.
         RaySession(f"127.0.0.1:{port}", 1)
     with pytest.raises(RunError, match=r"no Ray cluster answers at 'nowhere\.invalid:6379': "):
         RaySession("nowhere.invalid:6379", 1)
-    with pytest.raises(RunError, match=r"no Ray cluster answers at '127\.0\.0\.1:99999': "):
-        RaySession("127.0.0.1:99999", 1)
+
+
+def test_a_port_that_cannot_be_is_refused_even_where_somebody_listens_at_its_remainder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "init", lambda **unused: pytest.fail("Ray would try for minutes"))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1] + 65_536
+        with pytest.raises(RunError, match=rf"no Ray cluster answers at '127\.0\.0\.1:{port}': port {port} is outside"):
+            RaySession(f"127.0.0.1:{port}", 1)
