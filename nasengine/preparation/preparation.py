@@ -98,16 +98,17 @@ OnEpoch: TypeAlias = Callable[[PreparationEpoch], None]
 class PreparationSettings(Protocol):
     """What an entry of `PREPARATIONS` makes of the keyword arguments that a strategy writes."""
 
-    def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
+    def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float], batch: int) -> None:
         """Refuse before anything runs what could not end well.
 
         Args:
             domain: the space, and what of it may be searched.
             network: arguments of the root network, changed for this phase.
             budget: unit -> amount.
+            batch: images in a batch.
 
         Raises:
-            InputError: settings or a budget that do not go with the space.
+            InputError: settings, a budget or a batch that do not go with the space.
             SupernetError: a layer of its networks cannot share weights.
         """
 

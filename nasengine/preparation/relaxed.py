@@ -77,7 +77,7 @@ class Relaxed:
             return Adam(rate=0.01, weight_decay=0.001)
         return make_component(OPTIMIZERS, self.choice_optimizer, kind="choice_optimizer")
 
-    def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
+    def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float], batch: int) -> None:
         """See `PreparationSettings.check`."""
         Length.of(budget, images=1, batch=1, drop_last=True)
         refuse_relations(domain.space)

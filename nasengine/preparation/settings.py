@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -80,22 +79,45 @@ class SharedWeights:
         """All training settings, batch and augmentation from the strategy's `data` included."""
         return written_settings(self, batch=batch, augmentation=augmentation)
 
-    def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float]) -> None:
+    def check(self, domain: Domain, *, network: Mapping[str, Any], budget: Mapping[str, float], batch: int) -> None:
         """See `PreparationSettings.check`."""
         Length.of(budget, images=1, batch=1, drop_last=True)
         extent = survey(domain.space, network)
-        self._make_sampler(domain, extent)
+        self.check_passes(self._make_sampler(domain, extent), batch)
+        if self.several == "masks" and domain.space.resolution is not None:
+            found = f"several is masks, but {domain.space.name} searches the resolution, which masks share"
+            raise InputError(Problem(found, expected="expected several: auto"))
         probe_of(domain.space, extent, network)  # which refuses layers that cannot share; it is kept for the training
         if self.norms == "own":
             check_own_norms(domain.space)
 
+    def check_passes(self, sampler: SupernetSampler, batch: int) -> None:
+        """Every architecture of a pass has an image, and masks that are asked for can be used, whatever the space.
+
+        Raises:
+            InputError: not with a batch of so many images.
+        """
+        count = sampler.in_one_pass
+        if count > batch:
+            found = f"{count} architectures in one pass need as many images, and a batch has {batch}"
+            raise InputError(Problem(found, expected=f"expected at most {batch}, or a larger data.batch"))
+        if self.several != "masks":
+            return
+        if count == 1:
+            found = f"several is masks, but {self._sampler()[0]!r} has one architecture in a pass"
+            advice = "expected several: auto, or such as sampler: {type: multi_architecture, architectures: 4}"
+            raise InputError(Problem(found, expected=advice))
+        if batch % count:
+            found = f"several is masks, but a batch of {batch} images cannot be dealt evenly to {count}"
+            advice = f"expected several: auto, or such as data.batch: {batch - batch % count}"
+            raise InputError(Problem(found, expected=advice))
+
     def prepare(self, inputs: PreparationInputs, on_epoch: OnEpoch | None = None) -> str:
         """See `PreparationSettings.prepare`; leaves what `supernet/artifact.py` reads."""
-        began = time.perf_counter()
         training = self.begin(inputs, on_epoch)
         with deterministic_kernels(inputs.device, inputs.deterministic):
             train_shared_weights([training])
-        self.leave(training, inputs, time.perf_counter() - began)
+        self.leave(training, inputs)
         assert training.checkpoints is not None, "begun with a folder"
         training.checkpoints.clear()
         models = f"{training.supernet.models} models, " if training.supernet.models > 1 else ""
@@ -136,7 +158,7 @@ class SharedWeights:
             on_epoch=on_epoch,
         )
 
-    def leave(self, training: SharedWeightsTraining, inputs: PreparationInputs, seconds: float) -> None:
+    def leave(self, training: SharedWeightsTraining, inputs: PreparationInputs) -> None:
         """Write the artifacts; supernet.json last, as it says that the others are there."""
         folder, supernet = inputs.folder, training.supernet
         save_tensors(supernet.state(), folder / WEIGHTS)

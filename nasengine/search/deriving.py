@@ -18,17 +18,9 @@ from nasengine.records import Architecture, canonical_json
 from nasengine.runs import write_atomically
 from nasengine.search.events import OnEvent, PhaseEnded, PhaseStarted
 from nasengine.search.figures import number
-from nasengine.search.language.settings import PreparePhase, SearchPhase, Strategy
-from nasengine.search.language.tables import built_tables
+from nasengine.search.language.settings import SearchPhase, Strategy
+from nasengine.search.language.sources import CONDITION, check_probabilities, probabilities_from, reads_probabilities
 from nasengine.space import SearchSpace
-
-CONDITION = "probability"
-
-
-def reads_probabilities(phase: SearchPhase) -> bool:
-    """Whether the algorithm of a phase reads what a prepare phase has learned."""
-    kind = built_tables()["algorithm"].get(phase.algorithm.type)
-    return isinstance(kind, type) and issubclass(kind, Algorithm) and kind.reads_probabilities
 
 
 def probabilities_for(run: Path, space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Probabilities | None:
@@ -40,7 +32,7 @@ def probabilities_for(run: Path, space: SearchSpace, strategy: Strategy, phase: 
     """
     if not reads_probabilities(phase):
         return None
-    origin = _origin(strategy, phase)
+    origin = probabilities_from(strategy, phase)
     assert origin is not None, "asked for before anything ran"
     folder = Path(origin) if "/" in origin else run / origin
     found = Probabilities.read(folder, space)
@@ -94,34 +86,10 @@ def derive(
 
 def check_deriving(space: SearchSpace, strategy: Strategy, phase: SearchPhase) -> Iterator[Problem]:
     """What is wrong with what the algorithm of a phase would read, and with what is required of it."""
-    path = f"phases.{phase.name}"
-    if not reads_probabilities(phase):
-        if phase.require:
-            message = f"the algorithm {phase.algorithm.type!r} reads no artifact, so there is nothing to require"
-            yield strategy.problem(f"{path}.require", message)
-        return
-    for name, value in phase.require.items():
-        if name != CONDITION:
-            yield strategy.problem(f"{path}.require", f"unknown condition {name!r}", f"expected `{CONDITION}: 0.99`")
-        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-            message = f"require.{CONDITION} is {value!r}"
-            yield strategy.problem(f"{path}.require", message, "expected a number above 0, at most 1")
-    if phase.scheduler is not None:
-        message = f"the algorithm {phase.algorithm.type!r} has one candidate, so there is nothing to cut short"
-        yield strategy.problem(f"{path}.scheduler", message, "expected no `scheduler:`")
-    origin = _origin(strategy, phase)
-    if len(phase.origins) > 1:
-        message = f"the phase {phase.name!r} takes its probabilities from one place, not from {len(phase.origins)}"
-        yield strategy.problem(f"{path}.from", message, "expected one prepare phase, or RUN/PHASE of another run")
-    elif origin is None:
-        message = f"the algorithm {phase.algorithm.type!r} reads probabilities, but no phase before learns any"
-        yield strategy.problem(f"{path}.algorithm", message, "expected a prepare phase with `trainer: relaxed`")
-    elif "/" in origin:
-        if Path(origin).is_dir():
-            yield from _check_folder(space, strategy, Path(origin), f"{path}.from")
-    elif not _leaves_probabilities(strategy, origin):
-        message = f"the phase {origin!r} leaves no probabilities"
-        yield strategy.problem(f"{path}.algorithm", message, "expected a prepare phase with `trainer: relaxed`")
+    yield from check_probabilities(strategy, phase)
+    origin = probabilities_from(strategy, phase)
+    if origin is not None and "/" in origin and len(phase.origins) == 1 and Path(origin).is_dir():
+        yield from _check_folder(space, strategy, Path(origin), f"phases.{phase.name}.from")
 
 
 def _check_folder(space: SearchSpace, strategy: Strategy, folder: Path, place: str) -> Iterator[Problem]:
@@ -132,19 +100,3 @@ def _check_folder(space: SearchSpace, strategy: Strategy, folder: Path, place: s
             yield strategy.problem(place, problem.message, problem.expected)
     except NasEngineError as error:
         yield strategy.problem(place, str(error), "expected RUN/PHASE of a prepare phase with `trainer: relaxed`")
-
-
-def _leaves_probabilities(strategy: Strategy, name: str) -> bool:
-    phase = strategy.phase(name)
-    if not isinstance(phase, PreparePhase):
-        return False
-    trainer = built_tables()["prepare trainer"][phase.trainer.type]
-    return bool(getattr(trainer, "leaves_probabilities", False))
-
-
-def _origin(strategy: Strategy, phase: SearchPhase) -> str | None:
-    """The phase, or RUN/PHASE of another run, whose probabilities are read."""
-    if phase.origins:
-        return phase.origins[0]
-    before = strategy.phases[: strategy.phases.index(phase)]
-    return next((other.name for other in reversed(before) if isinstance(other, PreparePhase)), None)

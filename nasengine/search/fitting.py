@@ -17,12 +17,13 @@ from nasengine.build.network import refuse_what_has_no_network
 from nasengine.costs import COSTS, check_constraints, check_known
 from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.evaluators import make_task
-from nasengine.search.deriving import check_deriving, reads_probabilities
-from nasengine.search.inheriting import check_inheriting, reads_weights
+from nasengine.search.deriving import check_deriving
+from nasengine.search.inheriting import check_inheriting
 from nasengine.search.language.places import place_of
 from nasengine.search.language.settings import Phase, PreparePhase, RetrainPhase, SearchPhase, Strategy
+from nasengine.search.language.sources import reads_probabilities, reads_weights, settings_of_evaluator
 from nasengine.search.language.values import check_algorithm, check_scheduler, check_training
-from nasengine.search.needs import metrics_of, settings_of_evaluator
+from nasengine.search.needs import metrics_of
 from nasengine.search.overriding import check_network
 from nasengine.search.preparing import check_prepare
 from nasengine.search.run_file import RunSettings

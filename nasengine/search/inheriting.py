@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nasengine.errors import InputError, NasEngineError, Problem, RunError
-from nasengine.evaluators import EvaluatorSettings
 from nasengine.search.language.settings import Phase, PreparePhase, RetrainPhase, SearchPhase, Strategy
-from nasengine.search.needs import settings_of_evaluator
+from nasengine.search.language.sources import check_weights, inherits_from, settings_of_evaluator
 from nasengine.search.run_file import NAME as RUN_FILE
 from nasengine.search.run_file import read_run_file
 from nasengine.space import SearchSpace
@@ -35,30 +34,6 @@ def holds_supernet(folder: Path) -> bool:
     return (folder / ABOUT).is_file()
 
 
-def reads_weights(phase: SearchPhase) -> bool:
-    """Whether the evaluator of a phase scores with shared weights; one whose settings are wrong is noted elsewhere."""
-    try:
-        evaluator = settings_of_evaluator(phase)
-    except InputError:
-        return True
-    return evaluator is not None and evaluator.needs_supernet
-
-
-def inherits_from(strategy: Strategy, phase: SearchPhase) -> str | None:
-    """The phase, or RUN/PHASE of another run, whose shared weights the candidates of a phase inherit."""
-    if phase.evaluator is None:
-        return None
-    if phase.evaluator.start is not None:
-        return phase.evaluator.start
-    evaluator = settings_of_evaluator(phase)
-    if evaluator is None or not evaluator.needs_supernet:
-        return None
-    if phase.origins:
-        return phase.origins[0]
-    prepared = [other.name for other in _before(strategy, phase) if isinstance(other, PreparePhase)]
-    return prepared[-1] if prepared else None
-
-
 def check_inheriting(space: SearchSpace, strategy: Strategy, phase: Phase, data: str | None) -> Iterator[Problem]:
     """What is wrong with the weights that a phase would use.
 
@@ -78,37 +53,12 @@ def check_inheriting(space: SearchSpace, strategy: Strategy, phase: Phase, data:
         return
     if evaluator is None:
         return
-    refused = list(_check_evaluator(strategy, phase, evaluator))
+    refused = list(check_weights(strategy, phase, evaluator))
     yield from refused
     origin = None if refused else inherits_from(strategy, phase)
     if origin is not None:
         place = f"phases.{phase.name}." + ("from" if phase.evaluator.start is None else "evaluator.start")
         yield from _check_origin(space, strategy, phase, origin, place, data)
-
-
-def _check_evaluator(strategy: Strategy, phase: SearchPhase, evaluator: EvaluatorSettings) -> Iterator[Problem]:
-    """Keys that the evaluator can do nothing with, and weights that it cannot do without."""
-    assert phase.evaluator is not None, "asked for"
-    path, kind = f"phases.{phase.name}", phase.evaluator.component.type
-    if phase.evaluator.start is not None and not evaluator.starts:
-        message = f"the evaluator {kind!r} trains nothing that could start from weights"
-        yield strategy.problem(f"{path}.evaluator.start", message, "expected the evaluator standalone, or no `start:`")
-    if not evaluator.needs_supernet:
-        return
-    if phase.evaluator.budget is not None:
-        message = f"the evaluator {kind!r} trains nothing, so a budget for a trial would change nothing"
-        yield strategy.problem(
-            f"{path}.evaluator.budget", message, "expected the length of the training in the prepare phase's `budget:`"
-        )
-    if phase.network:
-        message = f"the evaluator {kind!r} runs the networks that were prepared, so `network:` would change nothing"
-        yield strategy.problem(f"{path}.network", message, "expected it in the prepare phase")
-    if len(phase.origins) > 1:
-        message = f"the phase {phase.name!r} takes its weights from one place, not from {len(phase.origins)}"
-        yield strategy.problem(f"{path}.from", message, "expected one prepare phase, or RUN/PHASE of another run")
-    elif inherits_from(strategy, phase) is None:
-        message = f"the evaluator {kind!r} scores with shared weights, but no phase before {phase.name!r} prepares any"
-        yield strategy.problem(f"{path}.evaluator", message, "expected a prepare phase, or `from:` RUN/PHASE of a run")
 
 
 def _check_origin(
@@ -183,10 +133,3 @@ def _split_of_run(folder: Path) -> dict[str, Any]:
                 kept = {key: value for key, value in phase["data"].items() if key in SPLIT}
                 return {**kept, "name": content["data"]["name"]}
     return {}
-
-
-def _before(strategy: Strategy, phase: Phase) -> Iterator[Phase]:
-    for other in strategy.phases:
-        if other.name == phase.name:
-            return
-        yield other

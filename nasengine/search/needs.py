@@ -13,20 +13,11 @@ from nasengine.build import check_space as check_networks
 from nasengine.build.network import refuse_what_has_no_network
 from nasengine.costs import COSTS
 from nasengine.errors import InputError
-from nasengine.evaluators import EvaluatorSettings
-from nasengine.evaluators.plan import evaluator_settings, known_task
+from nasengine.evaluators.plan import known_task
 from nasengine.objectives import Constraint, Direction, Objective
 from nasengine.search.language.settings import SearchPhase, Strategy
+from nasengine.search.language.sources import settings_of_evaluator
 from nasengine.space import SearchSpace
-
-
-def settings_of_evaluator(phase: SearchPhase) -> EvaluatorSettings | None:
-    """What the evaluator of a phase says of itself; None where a phase has none.
-
-    Raises:
-        InputError: it refuses its settings.
-    """
-    return None if phase.evaluator is None else evaluator_settings(phase.evaluator.component.plain())
 
 
 def needs_data(strategy: Strategy) -> bool:

@@ -16,8 +16,9 @@ from nasengine.registry import folders_of
 from nasengine.search.fitting import check_fit
 from nasengine.search.language.budgets import seconds
 from nasengine.search.language.settings import Phase, SearchPhase, Strategy
+from nasengine.search.language.sources import settings_of_evaluator
 from nasengine.search.language.strategy import load_strategy, strategy_from_mapping
-from nasengine.search.needs import needs_data, settings_of_evaluator
+from nasengine.search.needs import needs_data
 from nasengine.search.placement import place
 from nasengine.search.run_file import RunSettings, environment
 from nasengine.search.searching import evaluation_plan

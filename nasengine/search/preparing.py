@@ -96,7 +96,9 @@ def check_prepare(space: SearchSpace, strategy: Strategy, phase: PreparePhase) -
         return
     try:
         domain = make_domain(space, phase, all_constraints(space, strategy))
-        make_trainer(phase).check(domain, network=sound_overrides(space, phase), budget=phase.budget.amounts)
+        make_trainer(phase).check(
+            domain, network=sound_overrides(space, phase), budget=phase.budget.amounts, batch=phase.data.batch
+        )
     except InputError as error:
         for problem in error.problems:
             found = place_of(strategy, path, phase.trainer.settings, problem.message)

@@ -15,8 +15,8 @@ from nasengine.errors import InputError, Problem, nearest, one_of
 from nasengine.objectives import Objective
 from nasengine.records import Architecture, Trial
 from nasengine.search.agreeing import MACS, Ranking, Truth, agree, truth_of
-from nasengine.search.inheriting import reads_weights
 from nasengine.search.language.settings import SearchPhase
+from nasengine.search.language.sources import reads_weights
 from nasengine.search.retrained import Spread, spread_of
 from nasengine.search.run_file import NAME as RUN_FILE
 from nasengine.search.run_view import Run

@@ -16,8 +16,8 @@ from nasengine.records import Architecture, Trial
 from nasengine.report.records import RunRecord, Searched, Trained, Winner
 from nasengine.report.run_page import run_page
 from nasengine.runs import JOURNAL_NAME, History, lock_holder, write_atomically
-from nasengine.search.inheriting import inherits_from
 from nasengine.search.language.settings import Budget, PreparePhase, RetrainPhase, SearchPhase, Strategy
+from nasengine.search.language.sources import inherits_from
 from nasengine.search.prepared import HISTORY, PREPARED
 from nasengine.search.prepared_record import prepared_record
 from nasengine.search.retrained import RESULTS, Retrained, spreads

@@ -29,15 +29,10 @@ from nasengine.search.events import Note, OnEvent, PhaseEnded, PhaseSkipped, Pha
 from nasengine.search.figures import number, plural
 from nasengine.search.inheriting import artifact_folder
 from nasengine.search.language.settings import Phase, SearchPhase, Strategy
+from nasengine.search.language.sources import settings_of_evaluator
 from nasengine.search.language.values import make_algorithm, make_scheduler
 from nasengine.search.loop import SearchEvent, SearchOutcome, run_search
-from nasengine.search.needs import (
-    counted_constraints,
-    counted_objectives,
-    merges_isomorphic,
-    metrics_of,
-    settings_of_evaluator,
-)
+from nasengine.search.needs import counted_constraints, counted_objectives, merges_isomorphic, metrics_of
 from nasengine.search.run_file import RunSettings
 from nasengine.space import SearchSpace
 from nasengine.space.domain import Domain

@@ -14,8 +14,8 @@ from nasengine.evaluators.tabular import Tabulated, load_table
 from nasengine.objectives import Constraint, Direction, Objective
 from nasengine.report.judging import Known
 from nasengine.search.language.settings import SearchPhase, Strategy
+from nasengine.search.language.sources import settings_of_evaluator
 from nasengine.search.language.strategy import strategy_from_mapping
-from nasengine.search.needs import settings_of_evaluator
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import all_constraints
 from nasengine.space import SearchSpace

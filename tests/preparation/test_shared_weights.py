@@ -15,6 +15,7 @@ from nasengine.build import build
 from nasengine.errors import InputError, TrialError
 from nasengine.preparation import SharedWeights, train_shared_weights
 from nasengine.space import space_from_mapping
+from nasengine.space.domain import Domain
 from nasengine.training.batches import Normalize, epoch_batches
 from nasengine.training.settings import training_settings
 from tests.preparation.small import BATCH_NORM, WIDTHS, begun, inputs, pooling_space, same, weights, width_space
@@ -289,3 +290,13 @@ def test_masks_are_refused_where_norms_are_own():
     with pytest.raises(InputError, match="several is masks, which share all norms"):
         SharedWeights(several="masks", norms="own")
     assert SharedWeights(several="views", norms="own").several == "views"
+
+
+def test_masks_are_refused_where_the_resolution_is_searched():
+    task = {**WIDTHS["task"], "input": [1, {"choice": [8, 16]}, "same"]}
+    space = space_from_mapping({**WIDTHS, "task": task}, "sides.yaml")
+    several = {"type": "multi_architecture", "architectures": 2}
+    given = {"network": {}, "budget": {"epochs": 1}, "batch": 64}
+    SharedWeights(several).check(Domain(space), **given)
+    with pytest.raises(InputError, match="several is masks, but widths searches the resolution"):
+        SharedWeights(several, several="masks").check(Domain(space), **given)

@@ -125,6 +125,11 @@ def test_what_is_no_path_holds_no_shared_weights(folder):
         ("prepare.sampler={type: balanced_mixture, modells: 2}", "unknown"),
         ("prepare.optimizer={type: sgd, rate: -1}", "rate of optimizer 'sgd' is -1"),
         ("prepare.from=run/prepare", "reads no artifact"),
+        ("prepare.sampler={type: multi_architecture, architectures: 65}", "65 architectures in one pass need as many"),
+        (
+            "prepare.several=masks",
+            "several is masks, but 'balanced_mixture' has one architecture in a pass",
+        ),
         ("prepare.network={norms: 1}", "norms"),
     ],
 )

@@ -40,7 +40,7 @@ class MultiArchitecture(SupernetSampler):
         if architectures < 1:
             found = f"multi_architecture with architectures {architectures}"
             raise InputError(Problem(found, expected="expected at least 1"))
-        self.architectures = architectures
+        self.architectures = self.in_one_pass = architectures
         self._draws = UnlockedDraws(domain, largest, epochs_to_unlock(unlock, "multi_architecture"))
 
     def draw(self, moment: Moment, rng: np.random.Generator) -> tuple[Pass, ...]:

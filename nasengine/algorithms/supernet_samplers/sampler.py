@@ -55,6 +55,7 @@ class SupernetSampler(ABC):
     """
 
     models: int = 1  # how many sets of weights it needs
+    in_one_pass: int = 1  # the most architectures that a pass of its has
     note: str = ""  # what a person should know before the training begins, in a line
     observes: ClassVar[bool] = False  # then each pass is measured on held-out images after the step
 

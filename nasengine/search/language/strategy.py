@@ -29,6 +29,7 @@ from nasengine.search.language.settings import (
     SearchPhase,
     Strategy,
 )
+from nasengine.search.language.sources import check_sources
 from nasengine.search.language.tables import PLAIN_TRAINER, built_tables
 from nasengine.search.language.values import check_values
 from nasengine.space.language.yaml import (
@@ -85,7 +86,9 @@ def check_strategy(path_or_name: str | Path, *, tables: Tables | None = None) ->
     problems: list[Problem] = []
     for index in range(max(1, len(parsed.documents))):
         try:
-            problems += check_values(_read_document(parsed, index, (), tables))
+            strategy = _read_document(parsed, index, (), tables)
+            problems += check_values(strategy)
+            problems += check_sources(strategy)
         except InputError as error:
             problems += error.problems
     return problems

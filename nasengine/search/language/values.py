@@ -7,15 +7,17 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from nasengine.algorithms import Algorithm, RandomSearch
 from nasengine.algorithms.probabilities import Probabilities
 from nasengine.algorithms.schedulers import Scheduler
-from nasengine.algorithms.supernet_samplers import make_sampler
+from nasengine.algorithms.supernet_samplers import SupernetSampler, make_sampler
 from nasengine.errors import InputError, Problem
 from nasengine.evaluators.plan import evaluator_settings
 from nasengine.objectives import Constraint, Objective
 from nasengine.preparation import PreparationSettings
+from nasengine.preparation.settings import SharedWeights
 from nasengine.search.language.places import place_of
 from nasengine.search.language.settings import Component, Plain, PreparePhase, RetrainPhase, SearchPhase, Strategy
 from nasengine.search.language.tables import built_tables
@@ -129,7 +131,8 @@ def check_training(strategy: Strategy, phase: SearchPhase | RetrainPhase) -> Ite
 def _check_preparation(strategy: Strategy, phase: PreparePhase) -> Iterator[Problem]:
     """What the trainer and the sampler of a phase refuse."""
     place, settings = f"phases.{phase.name}", phase.trainer.settings
-    yield from _refused(strategy, place, settings, lambda: make_trainer(phase))
+    refused = list(_refused(strategy, place, settings, lambda: make_trainer(phase)))
+    yield from refused
     sampler = settings.get("sampler")
     if sampler is None:
         return
@@ -138,10 +141,15 @@ def _check_preparation(strategy: Strategy, phase: PreparePhase) -> Iterator[Prob
     domain = _any_domain(Component(phase.trainer.type))
     smallest, largest = (domain.space.architecture({"network.width": width}) for width in (1, 2))
 
-    def make() -> object:
+    def make() -> SupernetSampler:
         return make_sampler(constructor, component, domain=domain, largest=largest, smallest=smallest)
 
-    yield from _refused(strategy, f"{place}.sampler", component, make)
+    of_sampler = list(_refused(strategy, f"{place}.sampler", component, make))
+    yield from of_sampler
+    trainer = None if refused or of_sampler else make_trainer(phase)
+    if isinstance(trainer, SharedWeights):
+        passes = partial(trainer.check_passes, make(), phase.data.batch)
+        yield from _refused(strategy, place, settings, passes)
 
 
 def _refused(

@@ -53,6 +53,41 @@ def test_a_wrong_value_of_a_prepare_phase_is_found_by_check_where_it_is_written(
     assert str(problem).startswith(f"{path}:{expected}\n")
 
 
+MIXTURE = STRATEGY[STRATEGY.index("        type: balanced") : STRATEGY.index("      optimizer")]
+SEVERAL = [
+    ("multi_architecture\n        architectures: 65", "9:24: 65 architectures in one pass need as many images"),
+    (
+        "multi_architecture\n        architectures: 3\n      several: masks",
+        "10:16: several is masks, but a batch of 64",
+    ),
+    ("fair\n      several: masks", "9:16: several is masks, but 'fair' has one architecture in a pass"),
+]
+
+
+@pytest.mark.parametrize(("sampler", "expected"), SEVERAL)
+def test_passes_that_a_batch_cannot_hold_or_masks_cannot_run_are_found_by_check(tmp_path, sampler, expected):
+    path = tmp_path / "several.yaml"
+    path.write_text(STRATEGY.replace(MIXTURE, f"        type: {sampler}\n"))
+    (problem,) = check_strategy(path)
+    assert str(problem).startswith(f"{path}:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("{algorithm: random_search, evaluator: supernet, budget: {trials: 3}}", "scores with shared weights, but no"),
+        ("{algorithm: derived}", "reads probabilities, but no phase before learns any"),
+    ],
+)
+def test_a_search_that_lacks_the_phase_before_it_is_found_by_check(tmp_path, search, expected):
+    path = tmp_path / "alone.yaml"
+    path.write_text(f"{STRATEGY[: STRATEGY.index('  - prepare')]}  - search: {search}\n")
+    (problem,) = check_strategy(path)
+    assert problem.mark is not None
+    assert problem.mark.line == 5
+    assert expected in problem.message
+
+
 def test_an_optimizer_of_choices_without_a_type_is_found_by_check_where_it_is_written(tmp_path):
     path = tmp_path / "relaxed.yaml"
     text = STRATEGY.replace("trainer: shared_weights", "trainer: relaxed\n      choice_optimizer: {typ: adam, rate: 1}")
