@@ -179,7 +179,7 @@ def best_in_top(scores: Scores, truth: Scores, k: int) -> float:
         inside = min(1.0, free / (len(equals) - place))
         mean += chance * inside * value
         chance *= 1 - inside
-    return mean
+    return min(mean, float(equals[0]))  # rounded, the mean of equal truths may lie a little above them
 
 
 def mid_ranks(values: Scores) -> Scores:

@@ -61,6 +61,13 @@ def test_the_best_of_the_first_k_is_its_mean_over_all_orders_of_equals(k):
     assert best_in_top(scores, truth, k) == pytest.approx(expected)
 
 
+def test_no_mean_over_equals_is_above_the_best_of_them():
+    """0.1 three times over three is more than 0.1 in binary."""
+    for count in range(2, 12):
+        for truth in (0.1, 0.8, 91.55):
+            assert best_in_top(np.zeros(count), np.full(count, truth), 1) <= truth
+
+
 def test_regret_is_that_of_the_first_to_the_best_there_is():
     predicted, truth, draws = [0.5, 0.7, 0.6], [0.90, 0.85, 0.88], Bootstrap(3, samples=10)
     found = agreement(predicted, truth, draws=draws)

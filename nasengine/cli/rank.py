@@ -115,6 +115,9 @@ def intervals(found: Any) -> tuple[list[str], list[list[object]]]:
 def remarks(found: Any) -> list[str]:
     """What the tables leave open, a line each."""
     lines = [f"note: {found.caution}"] if found.caution else []
+    lines += [
+        f"note: the search of {folder} has not ended; what it has measured so far counts" for folder in found.unfinished
+    ]
     for ranking in (*found.runs, *([found.together] if found.together else [])):
         first = ranking.winner
         equals = f", one of {first.equals} thought equal" if first.equals > 1 else ""

@@ -20,7 +20,7 @@ from nasengine.search.language.sources import reads_weights
 from nasengine.search.retrained import Spread, spread_of
 from nasengine.search.run_file import NAME as RUN_FILE
 from nasengine.search.run_view import Run
-from nasengine.search.searching import all_constraints
+from nasengine.search.searching import RANKING, all_constraints
 from nasengine.search.tabled import load_for
 from nasengine.wording import in_words
 
@@ -42,6 +42,8 @@ class RankAgreement:
         spreads: figure -> its mean and deviation over the runs; `winner` is the truth of the first of each.
         samples, seed: of the bootstrap that the intervals are from.
         caution: why the truth is none of networks trained alone, in a line; empty where nothing says so.
+        unfinished: folders of runs, the one that is the truth too, whose search goes on or was broken off: they count
+            with what they have measured so far.
     """
 
     table: str
@@ -55,6 +57,7 @@ class RankAgreement:
     samples: int
     seed: int
     caution: str = ""
+    unfinished: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the same for the same runs."""
@@ -65,6 +68,7 @@ class RankAgreement:
             "objective": self.objective,
             "truth": self.truth,
             "caution": self.caution,
+            "unfinished": list(self.unfinished),
             "interval": {"level": LEVEL, "over": "architectures", "samples": self.samples, "seed": self.seed},
             "runs": [ranking.to_json() for ranking in self.runs],
             "together": self.together and self.together.to_json(),
@@ -94,6 +98,11 @@ class _Measured:
         if not all(MACS in trial.measurements for trial in self.trials):
             return None
         return {trial.architecture: trial.measurements[MACS] for trial in self.trials}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search has ended."""
+        return (self.run.folder / self.phase.name / RANKING).is_file()
 
 
 def rank(
@@ -131,8 +140,11 @@ def rank(
     first = measured[0]
     _check_same(measured)
     space = first.run.space
+    looked_at = list(measured)
     if (Path(table) / RUN_FILE).is_file():
-        known = _truth_of_run(Run(table), first, truth)
+        theirs = _measured_truth(Run(table), first, truth)
+        looked_at.append(theirs)
+        known = _truth_of_run(theirs)
     else:
         folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
         tabulated = load_for(str(table), space, folder or first.run.settings.data_folder)
@@ -150,21 +162,26 @@ def rank(
         samples=samples,
         seed=seed,
         caution=known.caution,
+        unfinished=tuple(dict.fromkeys(str(one.run.folder) for one in looked_at if not one.finished)),
     )
 
 
-def _truth_of_run(run: Run, first: _Measured, name: str | None) -> Truth:
-    """What the trials of a run have measured, as truth.
+def _measured_truth(run: Run, first: _Measured, name: str | None) -> _Measured:
+    """The trials of a run that are to be the truth.
 
     Raises:
         InputError: it searches another space, has not measured this, or nothing yet.
     """
     if run.space != first.run.space:
         raise InputError(f"{run.folder} searches {run.space.name}, another space than {first.run.folder}")
-    theirs = _measured(run, None, first.objective.name if name is None else name)
+    return _measured(run, None, first.objective.name if name is None else name)
+
+
+def _truth_of_run(theirs: _Measured) -> Truth:
+    """What the trials of a run have measured, as truth."""
     names = set.intersection(*(set(trial.measurements) for trial in theirs.trials))
     measured = {name: {t.architecture.key: t.measurements[name] for t in theirs.trials} for name in sorted(names)}
-    objective = theirs.objective
+    run, objective = theirs.run, theirs.objective
     return Truth(
         run.space,
         str(run.folder),

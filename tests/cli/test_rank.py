@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def test_bad_input_is_one_clear_error(nasengine, runs, arguments, message):
     ended = nasengine("rank", runs[0], *arguments)
     assert ended.exit_code == BAD_INPUT
     assert message in ended.stderr
+
+
+def test_a_run_whose_search_was_broken_off_is_ranked_with_a_note(nasengine, runs, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(runs[0], broken)
+    (broken / "search" / "architectures.jsonl").unlink()
+    printed = nasengine("rank", runs[1], "--table", broken, "--samples", 20)
+    assert printed.stdout.count("has not ended") == 1
+    assert f"note: the search of {broken} has not ended; what it has measured so far counts" in printed.stdout
+    told = json.loads(nasengine("rank", broken, runs[1], "--table", runs[1], "--samples", 20, "--json").stdout)
+    assert told["unfinished"] == [str(broken)]
 
 
 def test_a_run_can_be_the_truth_and_what_is_no_run_is_refused(nasengine, runs, tmp_path):
