@@ -9,11 +9,10 @@ README.md            what was measured, and how to load it
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from nasengine.build import ModuleCall, build, example_input, instantiate, resolve
 from nasengine.costs import Costs, costs
 from nasengine.errors import ExportError, InputError, Problem
+from nasengine.export.aside import aside, put_in_place
 from nasengine.export.model_file import Preprocessing, write_model_file
 from nasengine.export.proof import Proof, prove
 from nasengine.export.readme import write_readme
@@ -90,18 +90,16 @@ def export(trained: Trained, to: str | Path) -> Exported:
         ExportError: the network cannot be written as source, or the files do not prove equal; `to` is untouched.
     """
     to = Path(to)
-    try:
-        _check_destination(to)
-        to.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
-    except OSError as error:
-        raise InputError(Problem(f"the folder {to} cannot be made: {error.strerror}")) from error
-    try:
-        aside.chmod(0o755)
-        exported = _write(trained, aside)
-        _put_in_place(aside, to)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            _check_destination(to)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(aside(to))
+        except OSError as error:
+            raise InputError(Problem(f"the folder {to} cannot be made: {error.strerror}")) from error
+        folder.chmod(0o755)
+        exported = _write(trained, folder)
+        put_in_place(folder, to)
     return replace(exported, folder=to)
 
 
@@ -232,19 +230,3 @@ def _check_destination(to: Path) -> None:
         raise InputError(
             Problem(f"{to} holds files that are no earlier export", expected="expected a new or an empty folder")
         )
-
-
-def _put_in_place(aside: Path, to: Path) -> None:
-    """Rename; an earlier export is moved away first and back if the rename fails."""
-    if not to.exists():
-        aside.rename(to)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{to.name}-old-", dir=to.parent))
-    to.rename(old / to.name)
-    try:
-        aside.rename(to)
-    except OSError:
-        (old / to.name).rename(to)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
