@@ -7,7 +7,9 @@ Objects  --json: every event as one object a line
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +31,7 @@ from nasengine.search.figures import number, plural
 from nasengine.search.loop import SearchEvent
 from nasengine.search.run_view import Run
 
+LAST = 20  # epochs that say how long the others take
 INTERRUPTED = "interrupted: waiting for the trials that run; Ctrl-C again does not wait"
 
 
@@ -62,8 +65,26 @@ class Watcher:
         emit(event.to_json())
 
 
+class Pace:
+    """How long the epochs of each training take: the median of the last ones, since the first also compiles."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, deque[float]] = {}
+
+    def left(self, name: str, event: TrainingProgress | PreparationProgress) -> str:
+        """How long the training of this name still takes, such as "20.0 s left"; empty at its end."""
+        seconds = self._seconds.setdefault(name, deque(maxlen=LAST))
+        seconds.append(event.seconds)
+        left = median(seconds) * (event.epochs - event.epoch)
+        return f"{duration(left)} left" if left else ""
+
+
 class Lines(Watcher):
     """Plain lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pace = Pace()
 
     def show(self, event: Event) -> None:
         match event:
@@ -118,10 +139,9 @@ class Lines(Watcher):
 
     def preparation(self, event: PreparationProgress) -> None:
         """An epoch of a preparation ended: every tenth of them is worth a line."""
-        step = max(1, event.epochs // 10)
+        step, left = max(1, event.epochs // 10), self.pace.left(event.phase, event)
         if event.epoch % step == 0 or event.epoch == event.epochs:
-            left = event.seconds * (event.epochs - event.epoch)
-            shown_left = f"; {duration(left)} left" if left else ""
+            shown_left = f"; {left}" if left else ""
             self.line(f"  epoch {event.epoch}/{event.epochs}, {shown(event.measurements)}{shown_left}")
 
 
@@ -182,14 +202,13 @@ class Bar(Lines):
             self._best = best.number if best else None
 
     def training(self, event: TrainingProgress) -> None:
-        self._show(f"{event.phase} {event.name}", event.epoch, event.epochs)
-        left = event.seconds * (event.epochs - event.epoch)
-        self._bar.update(self._task, best=shown(event.measurements), left=f"{duration(left)} left" if left else "")
+        name = f"{event.phase} {event.name}"
+        self._show(name, event.epoch, event.epochs)
+        self._bar.update(self._task, best=shown(event.measurements), left=self.pace.left(name, event))
 
     def preparation(self, event: PreparationProgress) -> None:
         self._show(event.phase, event.epoch, event.epochs)
-        left = event.seconds * (event.epochs - event.epoch)
-        self._bar.update(self._task, best=shown(event.measurements), left=f"{duration(left)} left" if left else "")
+        self._bar.update(self._task, best=shown(event.measurements), left=self.pace.left(event.phase, event))
 
     def _show(self, name: str, done: int, of: int | None) -> None:
         if self._task is None:

@@ -20,7 +20,7 @@ from nasengine.search.language.places import place_of
 from nasengine.search.language.settings import PreparePhase, Strategy
 from nasengine.search.language.values import make_trainer
 from nasengine.search.overriding import sound_overrides
-from nasengine.search.prepared import is_prepared, read_history, write_prepared
+from nasengine.search.prepared import is_prepared, last_checkpoint, read_history, write_prepared
 from nasengine.search.run_file import RunSettings
 from nasengine.search.searching import TENSORBOARD, all_constraints, evaluation_plan, make_domain
 from nasengine.space import SearchSpace
@@ -42,6 +42,7 @@ def prepare(run: Path, settings: RunSettings, phase: PreparePhase, on_event: OnE
         return
     on_event(PhaseStarted(phase.name, phase.kind))
     began = time.monotonic()
+    before = sum(line.get("seconds", 0.0) for line in read_history(folder)[: last_checkpoint(folder)])  # resumed
     trainer = make_trainer(phase)
     materials = load_materials(evaluation_plan(settings, phase, {"type": "standalone"}))
     images = materials.inputs()
@@ -80,7 +81,7 @@ def prepare(run: Path, settings: RunSettings, phase: PreparePhase, on_event: OnE
             )
 
         summary = trainer.prepare(inputs, on_epoch)
-    seconds = time.monotonic() - began
+    seconds = before + time.monotonic() - began
     write_prepared(folder, phase.trainer.type, summary, seconds)
     on_event(PhaseEnded(phase.name, seconds, summary))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from nasengine.cli.progress import Bar, Lines, Watcher, time_left, watcher
+from nasengine.cli.progress import Bar, Lines, Pace, Watcher, time_left, watcher
 from nasengine.records import Architecture, Candidate, Trial
 from nasengine.search.events import (
     Event,
@@ -14,6 +14,7 @@ from nasengine.search.events import (
     PhaseEnded,
     PhaseSkipped,
     PhaseStarted,
+    PreparationProgress,
     SearchProgress,
     TrainingEnded,
     TrainingProgress,
@@ -84,6 +85,17 @@ def test_a_bar_keeps_new_bests_and_failures_and_shows_the_rest_live() -> None:
     assert "20/20" in text
     assert "54.0 s left" in text  # after 2 of 20 epochs of 3 s
     assert "mind [this]" in text
+
+
+def test_one_slow_epoch_does_not_move_the_time_left() -> None:
+    pace = Pace()
+    shown = [
+        pace.left("prepare", PreparationProgress("prepare", epoch, 10, {}, seconds))
+        for epoch, seconds in enumerate((60.0, 1.0, 1.0, 1.0, 31.0), 1)
+    ]
+    assert shown[2:] == ["7.0 s left", "6.0 s left", "5.0 s left"]
+    assert pace.left("another", PreparationProgress("another", 1, 10, {}, 3.0)) == "27.0 s left"
+    assert pace.left("prepare", PreparationProgress("prepare", 10, 10, {}, 1.0)) == ""
 
 
 def test_the_time_left_follows_the_pace_so_far() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from nasengine.build import allow_modules
 from nasengine.cli.runs import preparations
 from nasengine.cli.standing import unfinished
 from nasengine.errors import InputError
+from nasengine.preparation import PreparationInputs
 from nasengine.search.events import Note, PhaseEnded, PhaseSkipped, PreparationProgress
+from nasengine.search.prepared import last_checkpoint
 from nasengine.space import space_from_mapping
 from nasengine.supernet.artifact import SupernetArtifact
 from tests.preparation.small import POOLING, pooling_space
@@ -95,6 +98,26 @@ def test_a_run_stopped_while_it_prepares_goes_on_as_if_nothing_had_happened(tmp_
     again = []
     nas.resume(tmp_path / "pieces", on_event=again.append)
     assert PhaseSkipped("prepare", "finished before") in again
+
+
+def test_what_a_resumed_preparation_took_is_all_that_it_took(tmp_path, monkeypatch):
+    def stop(event):
+        if isinstance(event, PreparationProgress) and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        "nasengine.search.preparing.PreparationInputs", partial(PreparationInputs, checkpoint_every_s=0)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, on_event=stop)
+    history = tmp_path / "prepare" / "history.jsonl"
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    history.write_text("".join(json.dumps({**line, "seconds": 1000.0}) + "\n" for line in lines))
+    kept = last_checkpoint(tmp_path / "prepare")
+    assert kept >= 1
+    nas.resume(tmp_path)
+    seconds = json.loads((tmp_path / "prepare" / "prepared.json").read_text())["seconds"]
+    assert 1000.0 * kept < seconds < 1000.0 * kept + 500
 
 
 def test_a_run_notes_that_there_are_more_models_than_architectures(tmp_path):
