@@ -221,7 +221,7 @@ def _case_misfits(node: AnyNode, annotation: Any, let: Mapping[str, Node]) -> li
     origin, arguments = get_origin(annotation), get_args(annotation)
     if _is_union(annotation):
         return _union_misfits(node, annotation, arguments, let)
-    wrong = [_Misfit(node.mark, describe(node), describe_kind(annotation))]
+    wrong = [_misfit(node, annotation)]
     if isinstance(node, (Value, YamlScalar)):
         return [] if _scalar_fits(node.value, annotation) else wrong
     if annotation in _SCALAR_NAMES or origin is Literal or _takes_words(annotation):
@@ -267,7 +267,16 @@ def _union_misfits(node: AnyNode, annotation: Any, members: Sequence[Any], let: 
     inside = [wrong for wrong in found if all(w.mark != node.mark for w in wrong)]
     if len(inside) == 1:  # the member of the same shape: its items are what is wrong
         return inside[0]
-    return [_Misfit(node.mark, describe(node), describe_kind(annotation))]
+    return [_misfit(node, annotation)]
+
+
+def _misfit(node: AnyNode, annotation: Any) -> _Misfit:
+    """A node that does not fit, with the nearest of the words that would."""
+    members = [_underlying(member) for member in get_args(annotation)] if _is_union(annotation) else [annotation]
+    words = [word for member in members if get_origin(member) is Literal for word in get_args(member)]
+    value = node.value if isinstance(node, (Value, YamlScalar)) else None
+    hint = nearest(value, words) if isinstance(value, str) else ""
+    return _Misfit(node.mark, describe(node), describe_kind(annotation) + hint)
 
 
 def _scalar_fits(value: Scalar, annotation: Any) -> bool:

@@ -85,9 +85,12 @@ class _ProxyChecker:
             case Choice(options=options) | Subset(items=options):
                 for option in options:
                     self._words(option.node, where, known, kind)
-            case ListOf(items=items) if kind == "operation":
+            case ListOf(items=items) if kind == "operation" and items:
                 for i, item in enumerate(items):
-                    self._words(item, f"{where}.{i}", known, kind)
+                    if isinstance(item, ListOf):
+                        self._wrong(item, f"{where}.{i}", "the name of an operation")
+                    else:
+                        self._words(item, f"{where}.{i}", known, kind)
             case Maybe(of=of) | Repeat(of=of) if kind == "operation":
                 self._words(of, where, known, kind)
             case Use(name=name):

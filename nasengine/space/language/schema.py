@@ -38,6 +38,7 @@ Schema: TypeAlias = dict[str, Any]
 
 # Titles are how a value is named for people; the reference page prints them.
 _WORD: Schema = {"title": "text", "type": "string", "pattern": r"\S"}
+_TEXT: Schema = {**_WORD, "type": ["string", "null"]}  # null drops that of the space that is extended
 _NAME: Schema = {"title": "a name", "type": "string", "pattern": f"^{NAME.pattern}$"}
 _SCALAR: Schema = {"title": "a plain value", "type": ["string", "number", "boolean", "null"]}
 _PATH: Schema = {"title": "the path of a choice", "type": "string", "pattern": r"^[^.\s]+(\.[^.\s]+)*$"}
@@ -51,7 +52,7 @@ def space_schema(types: Sequence[str] = ()) -> Schema:
         "title": "nasengine search space",
         "description": "What to search: a constructor call with holes. Any value may be a hole.",
         "type": "object",
-        "properties": _described(SPACE, {"name": _NAME, "about": _WORD, "source": _WORD, "extends": _WORD}),
+        "properties": _described(SPACE, {"name": _NAME, "about": _TEXT, "source": _TEXT, "extends": _WORD}),
         "propertyNames": {"enum": list(SPACE.names)},
         "if": {"required": ["extends"]},
         "then": {"properties": _outline()},
@@ -105,6 +106,8 @@ def _outline() -> Schema:
 
 def _whole() -> Schema:
     values = {
+        "about": _WORD,
+        "source": _WORD,
         "let": {"type": "object", "propertyNames": _NAME, "additionalProperties": _ref("node")},
         "task": _or_use(_ref("task")),
         "network": _ref("node"),

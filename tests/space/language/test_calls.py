@@ -52,6 +52,15 @@ def test_a_call_that_fits_has_no_problems():
     assert check("width: {choice: [8, 16]}, kernel: {range: [3, 7, 2]}, bias: {choice: [true, false]}", Block) == []
 
 
+def test_a_misspelt_word_is_told_the_nearest():
+    def net(several: Literal["auto", "masks", "views"], side: int | Literal["same"] = 1) -> None: ...
+
+    assert check("several: masks, side: same", net) == []
+    first, second = check("several: mask, side: some", net)
+    assert first.endswith("is the word 'mask'; expected one of auto, masks, views; did you mean 'masks'?")
+    assert second.endswith("is the word 'some'; expected an integer or one of same; did you mean 'same'?")
+
+
 def test_an_unknown_argument_is_named_with_the_nearest():
     assert check("width: 8, kernal: 3", Block) == [
         "3:32 unknown argument 'kernal' of net in network; expected one of bias, kernel, width; did you mean 'kernel'?"

@@ -43,6 +43,12 @@ def test_published_and_shipped_spaces_are_valid(path):
     VALIDATOR.validate(yaml.safe_load(path.read_text()))
 
 
+def test_what_a_space_says_of_the_one_that_it_extends_can_be_dropped():
+    text = "name: mine\nextends: pooling_resnet50\nabout: null\nsource: null\n"
+    assert parse_space(text, "f.yaml").about == ""
+    assert accepts(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -95,6 +101,11 @@ def test_published_and_shipped_spaces_are_valid(path):
         "name: p\nproxy: {type: branched, join: sum}",
         "name: p\nproxy: {type: other, branches: [], join: sum}",
         "name: x\nextends: [y]",
+        around(more="about: null"),
+        *(
+            f"name: p\nproxy: {{type: branched, branches: [{branch}, {branch}], join: sum}}"
+            for branch in ("{input: weight, operations: [[]]}", "{input: weight, operations: [abs, [log]]}")
+        ),
     ],
 )
 def test_broken_spaces_are_invalid_for_schema_and_grammar_alike(text):
