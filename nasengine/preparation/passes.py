@@ -18,6 +18,7 @@ from nasengine.errors import InputError, Problem
 from nasengine.networks.blocks.drop_path import DropPath
 from nasengine.records import Architecture
 from nasengine.space import SearchSpace
+from nasengine.supernet.plans import Plan
 from nasengine.supernet.standing import StandingPass
 from nasengine.supernet.supernet import Supernet
 from nasengine.tasks import Task
@@ -54,6 +55,7 @@ class Passes:
         self.loss_sum = torch.zeros((), device=self.device)
         self._one = torch.ones((), device=self.device)
         self._standing: dict[Hashable, StandingPass] = {}
+        self._planned: tuple[tuple[Architecture, ...], list[Plan]] | None = None
         self._resolutions = _Resolutions(supernet.space)
 
     def gradients(
@@ -108,10 +110,16 @@ class Passes:
         self.loss_sum += losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def masks(self, each: Pass, images: int) -> bool:
-        """Whether a training pass over so many images runs by masks."""
+        """Whether a training pass over so many images runs by masks: two of its architectures at least share a plan."""
         count = len(each.architectures)
         alike = each.regularized and not self._resolutions.searched and images % count == 0
-        return self.masked and count > 1 and alike
+        return self.masked and count > 1 and alike and any(plan.masked for plan in self._plans(each.architectures))
+
+    def _plans(self, architectures: tuple[Architecture, ...]) -> list[Plan]:
+        """Those of the supernet; a step asks for the same several times. What comes later may be planned otherwise."""
+        if self._planned is None or self._planned[0] != architectures:
+            self._planned = architectures, self.supernet.plans(architectures)
+        return self._planned[1]
 
     def standing(self, passes: Sequence[Pass], images: int) -> list[StandingPass | None]:
         """For each training pass of a step over so many images the masks that hold its architectures now.
@@ -120,7 +128,7 @@ class Passes:
         """
         found: list[StandingPass | None] = []
         for place, each in enumerate(passes):
-            plans = self.supernet.plans(each.architectures) if self.masks(each, images) else []
+            plans = self._plans(each.architectures) if self.masks(each, images) else []
             if len(plans) != 1 or not plans[0].masked:
                 found.append(None)
                 continue

@@ -173,6 +173,7 @@ class SharedWeights:
             "network": dict(inputs.network),
             "models": supernet.models,
             "norms": self.norms,
+            "several": "masks" if training.passes.masked and training.sampler.in_one_pass > 1 else "views",
             "metric": training.passes.metric,
             "sampler": {"type": name, **arguments},
             "epochs": training.epoch,

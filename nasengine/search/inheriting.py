@@ -12,7 +12,7 @@ from typing import Any
 
 from nasengine.errors import InputError, NasEngineError, Problem, RunError
 from nasengine.search.language.settings import Phase, PreparePhase, RetrainPhase, SearchPhase, Strategy
-from nasengine.search.language.sources import check_weights, inherits_from, settings_of_evaluator
+from nasengine.search.language.sources import check_weights, inherits_from, no_averages, settings_of_evaluator
 from nasengine.search.run_file import NAME as RUN_FILE
 from nasengine.search.run_file import read_run_file
 from nasengine.space import SearchSpace
@@ -59,6 +59,17 @@ def check_inheriting(space: SearchSpace, strategy: Strategy, phase: Phase, data:
     if origin is not None:
         place = f"phases.{phase.name}." + ("from" if phase.evaluator.start is None else "evaluator.start")
         yield from _check_origin(space, strategy, phase, origin, place, data)
+        missing = no_averages(evaluator)
+        if missing is not None and "/" in origin and trained_by_masks(Path(origin)):
+            yield strategy.problem(f"phases.{phase.name}.evaluator.statistics", missing.message, missing.expected)
+
+
+def trained_by_masks(folder: Path) -> bool:
+    """Whether the shared weights in a folder were trained several architectures in a pass, by masks."""
+    try:
+        return SupernetArtifact.read(folder).about.get("several") == "masks"
+    except NasEngineError:  # noted by who checks the folder
+        return False
 
 
 def _check_origin(

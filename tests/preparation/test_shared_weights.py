@@ -166,6 +166,16 @@ def test_masks_train_as_views_do(tmp_path):
         assert torch.allclose(value, by_views[key], rtol=1e-3, atol=1e-5), key
 
 
+def test_architectures_that_share_no_plan_run_by_views_in_a_step_that_can_be_replayed(tmp_path):
+    training = begun(tmp_path / "pools", settings={"several": "masks"})
+    pools = Pass(tuple(training.supernet.space.enumerate())[:2])
+    assert len(training.supernet.plans(pools.architectures)) == 2
+    assert not training.passes.masks(pools, 64)
+    assert training._key((pools,), training.passes.standing((pools,), 64), 64) == (pools,)
+    wide = begun(tmp_path / "widths", settings={"several": "masks"}, space=without_dropout())
+    assert wide.passes.masks(Pass(tuple(wide.supernet.space.enumerate())[:2]), 64)
+
+
 def test_only_the_models_that_were_drawn_change(tmp_path):
     training = begun(tmp_path, MIXTURE)
     architecture = training.supernet.space.known["middle"].architecture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -52,6 +53,25 @@ def test_shared_weights_must_come_from_somewhere():
     (reason,) = reasons(without_prepare())
     assert reason.startswith("quick.yaml:9:18: the evaluator 'supernet' scores with shared weights, but no phase")
     assert reason.endswith("expected a prepare phase, or `from:` RUN/PHASE of a run")
+
+
+def test_averages_that_masks_do_not_keep_are_not_scored_by(elsewhere, tmp_path):
+    running = "search.evaluator.statistics=running"
+    several = "prepare.sampler={type: multi_architecture, architectures: 4}"
+    message = "statistics is running, and several architectures in one masked pass leave no averages"
+    (reason,) = reasons(STRATEGY, running, several)
+    assert reason.startswith(f"--set {running}: {message}")
+    for fits in ((running,), (several,), (running, several, "prepare.several=views")):
+        new_run_settings(small_space(), quick_strategy(*fits, text=STRATEGY), device="cpu")
+    text = without_prepare().replace(SEARCH, f"      from: {elsewhere}\n{SEARCH}")
+    text = text.replace("images: 64", "images: 64, statistics: running")
+    accepted(text)
+    masked = tmp_path / "prepare"
+    shutil.copytree(elsewhere, masked)
+    about = json.loads((masked / "supernet.json").read_text())
+    (masked / "supernet.json").write_text(json.dumps({**about, "several": "masks"}))
+    (reason,) = reasons(text.replace(str(elsewhere), str(masked)))
+    assert message in reason
 
 
 def test_a_budget_of_a_trial_that_trains_nothing_is_refused():

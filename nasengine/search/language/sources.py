@@ -6,14 +6,17 @@ Whether they are there, of this space, and made without the images held out, is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from nasengine.algorithms import Algorithm
 from nasengine.errors import InputError, Problem
 from nasengine.evaluators import EvaluatorSettings
 from nasengine.evaluators.plan import evaluator_settings
+from nasengine.evaluators.supernet import InheritedWeights
 from nasengine.search.language.settings import PreparePhase, SearchPhase, Strategy
 from nasengine.search.language.tables import built_tables
+from nasengine.search.language.values import keeps_averages
 
 CONDITION = "probability"  # what a phase may require of the probabilities that it reads
 
@@ -85,6 +88,28 @@ def check_weights(strategy: Strategy, phase: SearchPhase, evaluator: EvaluatorSe
     elif inherits_from(strategy, phase) is None:
         message = f"the evaluator {kind!r} scores with shared weights, but no phase before {phase.name!r} prepares any"
         yield strategy.problem(f"{path}.evaluator", message, "expected a prepare phase, or `from:` RUN/PHASE of a run")
+    else:
+        yield from _check_averages(strategy, phase, evaluator)
+
+
+def no_averages(evaluator: EvaluatorSettings) -> Problem | None:
+    """What to say where weights come without running averages of norms; None where nobody asks for these."""
+    if not isinstance(evaluator, InheritedWeights) or evaluator.statistics != "running":
+        return None
+    found = "statistics is running, and several architectures in one masked pass leave no averages of norms"
+    return Problem(found, expected="expected statistics: recalibrate, or several: views in the prepare phase")
+
+
+def _check_averages(strategy: Strategy, phase: SearchPhase, evaluator: EvaluatorSettings) -> Iterator[Problem]:
+    """Averages that are asked for are kept while the weights are trained."""
+    problem, origin = no_averages(evaluator), inherits_from(strategy, phase)
+    prepared = None if origin is None or "/" in origin else strategy.phase(origin)
+    if problem is None or not isinstance(prepared, PreparePhase):
+        return
+    with contextlib.suppress(InputError):  # settings that are refused are noted elsewhere
+        if not keeps_averages(prepared):
+            place = f"phases.{phase.name}.evaluator.statistics"
+            yield strategy.problem(place, problem.message, problem.expected)
 
 
 def reads_probabilities(phase: SearchPhase) -> bool:

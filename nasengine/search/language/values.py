@@ -128,28 +128,43 @@ def check_training(strategy: Strategy, phase: SearchPhase | RetrainPhase) -> Ite
     yield from _refused(strategy, place, component.settings, lambda: evaluator_settings(component.plain()))
 
 
+def keeps_averages(phase: PreparePhase) -> bool:
+    """Whether training keeps running averages of norms: masked passes, wherever they are the faster ones, keep none.
+
+    Raises:
+        InputError: the trainer or the sampler refuses its settings.
+    """
+    trainer = make_trainer(phase)
+    if not isinstance(trainer, SharedWeights) or trainer.several == "views" or trainer.norms == "own":
+        return True
+    sampler = _any_sampler(phase)
+    return sampler is None or sampler.in_one_pass == 1
+
+
 def _check_preparation(strategy: Strategy, phase: PreparePhase) -> Iterator[Problem]:
     """What the trainer and the sampler of a phase refuse."""
     place, settings = f"phases.{phase.name}", phase.trainer.settings
     refused = list(_refused(strategy, place, settings, lambda: make_trainer(phase)))
-    yield from refused
     sampler = settings.get("sampler")
+    arguments = sampler if isinstance(sampler, Mapping) else {}
+    refused += _refused(strategy, f"{place}.sampler", arguments, lambda: _any_sampler(phase))
+    yield from refused
+    trainer = None if refused else make_trainer(phase)
+    made = _any_sampler(phase) if isinstance(trainer, SharedWeights) else None
+    if isinstance(trainer, SharedWeights) and made is not None:
+        yield from _refused(strategy, place, settings, partial(trainer.check_passes, made, phase.data.batch))
+
+
+def _any_sampler(phase: PreparePhase) -> SupernetSampler | None:
+    """The sampler of a phase for a space of two architectures; None where none is named."""
+    sampler = phase.trainer.settings.get("sampler")
     if sampler is None:
-        return
+        return None
     component = {"type": sampler} if isinstance(sampler, str) else dict(sampler)
     constructor = built_tables()["sampler"][component.pop("type")]
     domain = _any_domain(Component(phase.trainer.type))
     smallest, largest = (domain.space.architecture({"network.width": width}) for width in (1, 2))
-
-    def make() -> SupernetSampler:
-        return make_sampler(constructor, component, domain=domain, largest=largest, smallest=smallest)
-
-    of_sampler = list(_refused(strategy, f"{place}.sampler", component, make))
-    yield from of_sampler
-    trainer = None if refused or of_sampler else make_trainer(phase)
-    if isinstance(trainer, SharedWeights):
-        passes = partial(trainer.check_passes, make(), phase.data.batch)
-        yield from _refused(strategy, place, settings, passes)
+    return make_sampler(constructor, component, domain=domain, largest=largest, smallest=smallest)
 
 
 def _refused(
