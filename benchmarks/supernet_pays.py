@@ -13,6 +13,7 @@ written as it comes, and nothing is begun that would end after the limit; the ne
     python benchmarks/supernet_pays.py --data-dir DIR --gpus 2 --limit 540 --out DIR
     python benchmarks/supernet_pays.py --data-dir DIR --gpus 2 --limit 540 --resume DIR --out DIR2
     python benchmarks/supernet_pays.py --table benchmarks/results/supernet_pays.json
+    python benchmarks/supernet_pays.py --table DIR/supernet_pays.json --truth benchmarks/results/brute_force.json
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 
 from machine import describe_machine
 from supernet_pays_mobile import Mobile
-from supernet_pays_pooling import Pooling
+from supernet_pays_pooling import Pooling, held_against
 from supernet_pays_table import tables
 from workers import on_every_gpu
 
@@ -51,7 +52,8 @@ GUESSES = {  # seconds on an H200, by the first words of a key: what decides whe
 def main() -> int:
     arguments = read_arguments()
     if arguments.table:
-        print("\n".join(tables(json.loads(arguments.table.read_text())["rows"])))
+        rows = json.loads(arguments.table.read_text())["rows"]
+        print("\n".join(tables(held_against(rows, arguments.truth) if arguments.truth else rows)))
         return 0
     if arguments.out is None:
         raise SystemExit("where should the results go? --out DIR")
@@ -129,6 +131,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help=f"folder of {NAME}")
     parser.add_argument("--resume", type=Path, help="the --out of an earlier call; default: --out itself")
     parser.add_argument("--table", type=Path, help="print the tables of a file, nothing else")
+    parser.add_argument("--truth", type=Path, help="for --table: what cohort.py --brute-force left, as the truth")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)

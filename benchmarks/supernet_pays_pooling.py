@@ -127,9 +127,8 @@ class Pooling:
         winner = max(range(len(scores)), key=scores.__getitem__)
         return {
             "seconds": round(seconds, 2),
-            "tau": agreement(scores, self.truth, draws=None)["kendall"].value,
+            **worth(scores, self.truth),
             "winner": self.all[winner].to_json(),
-            "truth": self.truth[winner],
             "scores": list(scores),
         }
 
@@ -138,3 +137,24 @@ class Pooling:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def held_against(rows: Mapping[str, Mapping[str, Any]], truth: Path) -> dict[str, Mapping[str, Any]]:
+    """The rows with another truth than the published one: see `mixture_truth.read_truth`."""
+    space = load_space("pooling_resnet20")
+    known = read_truth(space.name, truth)
+    true = [known[one.key] for one in space.enumerate()]
+    found = dict(rows)
+    for key, row in rows.items():
+        if key.startswith(f"{space.name}/"):
+            found[key] = {
+                **row,
+                "ways": {name: {**way, **worth(way["scores"], true)} for name, way in row["ways"].items()},
+            }
+    return found
+
+
+def worth(scores: Sequence[float], truth: Sequence[float]) -> dict[str, float | None]:
+    """How a ranking agrees with the truth, and what its winner is worth there."""
+    winner = max(range(len(scores)), key=scores.__getitem__)
+    return {"tau": agreement(scores, truth, draws=None)["kendall"].value, "truth": truth[winner]}
