@@ -44,7 +44,7 @@ def status(run: RunFolder, as_json: Json = False) -> None:
     state = f"being written by process {found.writer}" if found.writer is not None else "not running"
     say(f"{found.folder}: space {found.space}, seed {found.seed}, {state}")
     for name, standing in preparations(found.folder).items():
-        word = "done" if standing["done"] else "going on" if found.writer is not None else "to be gone on with"
+        word = "done" if standing["done"] else "going on" if found.writer is not None else "stopped"
         loss = f", training loss {number(standing['loss'])}" if standing["loss"] is not None else ""
         say()
         say(f"{name}: {word}, {plural(standing['epochs'], 'epoch')}{loss} in {duration(standing['seconds'])}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from nasengine.agreement import LEVEL, MOST_SAMPLES, SAMPLES
 from nasengine.errors import InputError, Problem, nearest, one_of
+from nasengine.evaluators.tabular import find_table
 from nasengine.objectives import Objective
 from nasengine.records import Architecture, Trial
 from nasengine.search.agreeing import MACS, Ranking, Truth, agree, truth_of
@@ -146,6 +147,7 @@ def rank(
         looked_at.append(theirs)
         known = _truth_of_run(theirs)
     else:
+        find_table(str(table), or_else="the folder of a run")  # that there is one
         folder = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
         tabulated = load_for(str(table), space, folder or first.run.settings.data_folder)
         known = truth_of(space, tabulated, first.objective, truth)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nasengine.errors import InputError, NotARunError, Problem, RunError
+from nasengine.errors import InputError, NotARunError, Problem, RunError, nearest
 from nasengine.evaluators import load_plugins
 from nasengine.objectives import best_first, pareto_front
 from nasengine.records import Architecture, Trial
@@ -192,12 +192,9 @@ class Run:
             raise InputError(Problem(f"there is no trial {name} in {self.folder}", expected=expected))
         if kind == "known" and name in self.space.known:
             return self._found(self.space.known[name].architecture, None)
-        known = ", ".join(f"known.{name}" for name in self.space.known)
-        raise InputError(
-            Problem(
-                f"{wanted!r} names no architecture", expected=f"expected the number of a trial{known and f', {known}'}"
-            )
-        )
+        known = [f"known.{name}" for name in self.space.known]
+        expected = f"expected {', '.join(['the number of a trial', *known])}{nearest(wanted, known)}"
+        raise InputError(Problem(f"{wanted!r} names no architecture", expected=expected))
 
     def _found(self, architecture: Architecture, number: int | None, phase: str | None = None) -> Found:
         trial = next(

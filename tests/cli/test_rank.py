@@ -51,6 +51,7 @@ def test_json_is_one_object(nasengine, runs):
         (("--table", "pooling36", "--truth", "acuracy"), "did you mean 'accuracy'"),
         (("--table", "pooling36", "--phase", "serch"), "did you mean 'search'"),
         (("--table", "nowhere.csv"), "there is no table 'nowhere.csv'"),
+        (("--table", "runs/nowhere"), "expected the folder of a run, a .csv file"),
         (("--table", "pooling36", "--samples", 10**11), "expected a whole number from 1 to 1,000,000"),
     ],
 )

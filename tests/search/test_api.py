@@ -203,7 +203,7 @@ def test_a_finished_run_can_train_another_architecture(finished, tmp_path):
     assert known.weights == copy / "retrain-known-narrow" / "known-narrow-seed-0" / "weights.safetensors"
     with pytest.raises(InputError, match="there is no trial 77"):
         nas.retrain(copy, 77)
-    with pytest.raises(InputError, match=r"known\.narrow"):
+    with pytest.raises(InputError, match=r"did you mean 'known\.narrow'\?"):
         nas.retrain(copy, "known.narow")
 
 

@@ -117,19 +117,25 @@ def is_shipped(file: str) -> bool:
     return file in shipped(TABLES)
 
 
-def find_table(file: str) -> Path:
+def find_table(file: str, *, or_else: str = "") -> Path:
     """The file meant by a path, or by the name of a table that ships with nasengine.
+
+    Args:
+        file: the path or the name.
+        or_else: what the caller would take beside a table.
 
     Raises:
         InputError: neither; the nearest names are given.
     """
-    known = shipped(TABLES)
+    known, others = shipped(TABLES), or_else and f"{or_else}, "
     if file in known:
         return known[file]
     path = Path(file).expanduser()
     if path.suffix in (".csv", ".yaml", ".yml") or len(path.parts) > 1 or path.is_file():
         if path.is_file():
             return path
-        raise InputError(Problem(f"there is no table {file!r}", expected="expected a .csv file or a description .yaml"))
-    expected = f"expected a .csv or .yaml file, or a shipped table: {one_of(known)}{nearest(file, known)}"
+        raise InputError(
+            Problem(f"there is no table {file!r}", expected=f"expected {others}a .csv file or a description .yaml")
+        )
+    expected = f"expected {others}a .csv or .yaml file, or a shipped table: {one_of(known)}{nearest(file, known)}"
     raise InputError(Problem(f"there is no table {file!r}", expected=expected))
