@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from machine import describe_machine
 from mixture_truth import read_truth
@@ -46,6 +47,7 @@ from nasengine.training.cohort_lanes import Lane
 
 SPACE = "pooling_resnet20"
 IMAGES = 20_480
+ENUMERATED = 1000
 GUESS = 200_000  # images/s in all, from which the number of steps is taken
 RECIPE: dict[str, Any] = {
     "optimizer": {"type": "sgd", "rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True},
@@ -129,6 +131,14 @@ def launches_timed() -> Iterator[list[float]]:
         yield took
 
 
+def candidates(space: nas.SearchSpace, count: int) -> list[nas.Architecture]:
+    """All of a small space, over again where more are wanted; of a large one some at random."""
+    if space.size() > ENUMERATED:
+        rng = np.random.default_rng(0)
+        return [space.sample(rng) for _ in range(count)]
+    return list(itertools.islice(itertools.cycle(space.enumerate()), count))
+
+
 def together(
     space: nas.SearchSpace,
     part: Part,
@@ -142,7 +152,7 @@ def together(
     steps: int | None,
 ) -> dict[str, Any]:
     """A cohort."""
-    architectures = list(itertools.islice(itertools.cycle(space.enumerate()), members))
+    architectures = candidates(space, members)
     steps = steps or max(20, round(GUESS / (members * batch)))
     epochs = 1 + max(3, round(s * GUESS / (members * batch * steps)))
     took: list[float] = []
@@ -188,7 +198,7 @@ def together(
 
 def speeds(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each setting, until time is up."""
-    space, device = nas.load_space(SPACE), choose_device(arguments.device)
+    space, device = nas.load_space(arguments.space), choose_device(arguments.device)
     part, until = made_up_part(device), time.monotonic() + arguments.limit
     settings = itertools.product(arguments.compiled, arguments.batch, arguments.members, arguments.streams)
     for compiled, batch, members, streams in settings:
@@ -303,10 +313,11 @@ def main() -> None:
     parser.add_argument("--epoch-steps", type=int, help="in each epoch, whose end all lanes wait for; default: 20 on")
     # Of a whole process: the kernel that was chosen first for a convolution, by trying or not, torch goes on using.
     parser.add_argument("--cudnn-guesses", action="store_true", help="have cuDNN take what it thinks best, untried")
+    parser.add_argument("--cudnn-tries", type=int, help="how many kernels it tries for each; 0: all; default: torch's")
     parser.add_argument("--seconds", type=float, default=6.0, help="of training for each row, about")
     parser.add_argument("--limit", type=float, default=480.0, help="seconds after which no further row is begun")
     parser.add_argument("--brute-force", action="store_true")
-    parser.add_argument("--space", default=SPACE, help="for --brute-force")
+    parser.add_argument("--space", default=SPACE, help="of 32x32 images in ten classes")
     parser.add_argument("--last-width", type=int, help="of the space's networks, for --brute-force; default: 64")
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-dir", type=Path)
@@ -317,8 +328,11 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder of the JSON file")
     arguments = parser.parse_args()
+    if arguments.cudnn_tries is not None:
+        torch.backends.cudnn.benchmark_limit = arguments.cudnn_tries
     name = "brute_force" if arguments.brute_force else "cohort"
     name += "_cudnn_guesses" if arguments.cudnn_guesses else ""
+    name += "" if arguments.brute_force or arguments.space == SPACE else f"_{arguments.space}"
     rows: list[dict[str, Any]] = []
     report = {"machine": describe_machine(), "seconds": arguments.seconds, "rows": rows}
     path = arguments.out / f"{name}.json"
@@ -336,7 +350,8 @@ def main() -> None:
             else speeds(arguments)
         )
         for row in found:
-            row["cudnn"] = "guesses" if arguments.cudnn_guesses else "tries"
+            tries = "tries" if arguments.cudnn_tries is None else f"tries {arguments.cudnn_tries or 'all'}"
+            row["cudnn"] = "guesses" if arguments.cudnn_guesses else tries
             rows[:] = [other for other in rows if key_of(other) != key_of(row)] + [row]
             print(shown(row), flush=True)
             if "agreement" in row:

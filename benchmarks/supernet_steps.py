@@ -8,7 +8,8 @@ all is the largest network of the space as a plain one, compiled, in the same ru
     …, graph                        the same captured, other architectures put into its masks: as trainings replay it
     views eager, views graph        the same K one after the other, each on its part of the batch; as one CUDA graph
     view …, plain …                 one architecture of middle size as a view and as a network of its own, whole batch
-    new architecture                milliseconds of the processor until the work of one never seen is on its way
+    new architecture                milliseconds of the processor until the work of one never seen is on its way; beside
+                                    it another one as a plain network, whose kernels are looked up as well
 
 The groups of causes leave one kind of choice open at a time (`step_spaces`): the largest network stays the same, so a
 ratio says what this kind costs. Choices of width of the tokens make layer norms count and the layers behind them mask;
@@ -17,6 +18,7 @@ statistics per architecture, which the row "last width" (one choice, behind all 
 
     python benchmarks/supernet_steps.py --out benchmarks/results/supernet_steps.json
     python benchmarks/supernet_steps.py --groups vit --seconds 300 --k 16 2 64      # one group, all its rows
+    python benchmarks/supernet_steps.py --groups vit --rows compiled --k 16 2 64    # what takes the compiler
 
 The compiler takes one to two minutes for a whole vision transformer, so rows that need none come first.
 
@@ -186,18 +188,22 @@ def set_compiled(supernet: Supernet, compiled: bool) -> None:
 def new_architectures(subject: Subject) -> Iterator[tuple[str, float]]:
     """Milliseconds of the processor for architectures never seen: (what, median)."""
     supernet, few = subject.supernet, subject.images[:8]
-    times: dict[str, list[float]] = {"its view is made": [], "first result": [], "second result": []}
+    names = ("its view is made", "first result", "second result", "plain, first result", "plain, second result")
+    times: dict[str, list[float]] = {name: [] for name in names}
 
     def timed(name: str, work: Callable[[], object]) -> None:
         began = time.perf_counter()
         work()
         times[name].append((time.perf_counter() - began) * 1e3)
 
-    for architecture in subject.draw(NEW):
+    for architecture, other in zip(subject.draw(NEW), subject.draw(NEW), strict=True):
+        plain = supernet.subnet(other).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.no_grad(), subject.autocast():
             timed("its view is made", lambda a=architecture: supernet.view(a))
             timed("first result", lambda a=architecture: supernet(few, a))
             timed("second result", lambda a=architecture: supernet(few, a))
+            timed("plain, first result", lambda network=plain: network(few))
+            timed("plain, second result", lambda network=plain: network(few))
         if subject.device.type == "cuda":
             torch.cuda.synchronize()
     for name, found in times.items():
@@ -212,8 +218,16 @@ def new_architectures(subject: Subject) -> Iterator[tuple[str, float]]:
         yield f"plans of {k} new architectures", statistics.median(found)
 
 
-def main_group(group: Group, subject: Subject, ks: Sequence[int], graphs: bool) -> None:
-    """All rows of one space."""
+def main_group(group: Group, subject: Subject, ks: Sequence[int], graphs: bool, rows: str = "all") -> None:
+    """All rows of one space, or those of one kind."""
+    if rows in ("all", "eager"):
+        eager_rows(group, subject, ks, graphs)
+    if rows in ("all", "compiled"):
+        compiled_rows(group, subject, ks, graphs)
+
+
+def eager_rows(group: Group, subject: Subject, ks: Sequence[int], graphs: bool) -> None:
+    """The rows that take no compiler."""
     largest, batch = subject.supernet.largest, subject.batch
     group.row("plain eager", lambda: subject.plain(largest, compiled=False), batch=batch)
     _new_rows(group, subject)
@@ -223,7 +237,11 @@ def main_group(group: Group, subject: Subject, ks: Sequence[int], graphs: bool) 
         group.row("views eager", lambda k=k: subject.views(k), k=k, batch=batch)
         if graphs:
             group.row("views graph", lambda k=k: captured(subject.views(k)), k=k, batch=batch)
-    # What is compiled takes a minute or two to begin.
+
+
+def compiled_rows(group: Group, subject: Subject, ks: Sequence[int], graphs: bool) -> None:
+    """The rows whose beginning takes the compiler a minute or two."""
+    largest, batch = subject.supernet.largest, subject.batch
     group.row(BASELINE, lambda: subject.plain(largest, compiled=True), batch=batch, late=True)
     if graphs:
         group.row(BASELINE_GRAPH, lambda: captured(subject.plain(largest, compiled=True)), batch=batch, late=True)
@@ -282,6 +300,7 @@ def main() -> None:
     parser.add_argument("--groups", nargs="+", default=names, choices=names)
     parser.add_argument("--seconds", type=float, default=60, help="no row of a group begins after so many, but two")
     parser.add_argument("--k", type=int, nargs="+", default=[16, 2, 64], help="the first is the one most rows use")
+    parser.add_argument("--rows", default="all", choices=["all", "eager", "compiled"], help="of the main groups")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tiny", action="store_true", help="small networks and batches, to try the script on a CPU")
@@ -318,7 +337,7 @@ def main() -> None:
                 subject = Subject(mains[name](), batch, device)
                 made = (time.perf_counter() - began) * 1e3
                 report.add({"group": name, "row": "space, supernet and images are made", "ms": round(made, 1)})
-                main_group(group, subject, ks, graphs)
+                main_group(group, subject, ks, graphs, arguments.rows)
                 del subject
             elif name == "vit_causes":
                 causes(group, {c: lambda c=c: vit(VIT_CAUSES[c]) for c in VIT_CAUSES}, batch, k, device)

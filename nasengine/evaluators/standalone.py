@@ -47,7 +47,7 @@ class Standalone(EvaluatorSettings):
         drop_last: leave out an epoch's last, smaller batch.
         precision: auto, float32 or bfloat16.
         cuda_graph: replay forward and backward pass as one CUDA graph where that can be done.
-        compiled: whether repeated blocks are, where networks are trained side by side on a GPU: auto, no or yes.
+        compiled: whether blocks of networks are, where they are trained side by side on a GPU: auto, no or yes.
         order: of the images and their augmentation: each training's `own`, or `shared` by all of a run, so that their
             differences are those of the architectures alone; side by side, they then share each batch.
 

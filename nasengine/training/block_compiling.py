@@ -1,4 +1,4 @@
-"""Compiling the blocks that networks repeat, where there are enough steps to pay for it.
+"""Compiling the blocks of networks, where there are enough steps to pay for it.
 
 `torch.compile` fuses what lies between the convolutions of a block: fewer passes over memory, which is what small
 networks wait for. It is paid for once for every kind of block: one class with one structure on inputs of one shape,
@@ -30,21 +30,21 @@ def compiling_pays(kinds: int, seconds_left: float) -> bool:
     return kinds > 0 and SAVED * seconds_left > MARGIN * kinds * SECONDS_PER_KIND
 
 
-def repeated_blocks(network: nn.Module) -> list[nn.Module]:
-    """The outermost modules that stand in a list or in series with others, and are made of several themselves."""
-    found: list[nn.Module] = []
+def blocks_of(network: nn.Module) -> list[nn.Module]:
+    """What is compiled one by one: the outermost modules made of several that stand in a row with others.
 
-    def look(module: nn.Module, in_list: bool) -> None:
-        children = list(module.children())
-        is_list = isinstance(module, (nn.Sequential, nn.ModuleList))
-        if in_list and children and not is_list:
-            found.append(module)
-            return
-        for child in children:
-            look(child, is_list and len(children) > 1)
+    Beside these modules made of several that hold none of them: a stem, a head.
+    """
 
-    look(network, False)
-    return found
+    def look(module: nn.Module, in_row: bool) -> list[nn.Module]:
+        children = dict(module.named_children())
+        is_row = all(name.isdecimal() for name in children)  # lists and series, torch's as well as others'
+        if in_row and not is_row:
+            return [module]
+        inside = [block for child in children.values() for block in look(child, is_row and len(children) > 1)]
+        return [module] if not (is_row or inside or module is network) else inside
+
+    return look(network, False)
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def noting_kinds(networks: Sequence[nn.Module], kinds: set[Hashable]) -> Iterato
     handles = [
         block.register_forward_pre_hook(_note(kinds, f"{type(block)} {block!r}"))
         for network in networks
-        for block in repeated_blocks(network)
+        for block in blocks_of(network)
     ]
     try:
         yield
@@ -66,12 +66,12 @@ class CompiledBlocks:
     """Blocks whose forward is the compiled one of their class, until `undo`.
 
     Args:
-        networks: whose repeated blocks are meant.
+        networks: whose blocks are meant.
         kinds: how many of them differ.
     """
 
     def __init__(self, networks: Sequence[nn.Module], kinds: int) -> None:
-        self._blocks = [block for network in networks for block in repeated_blocks(network)]
+        self._blocks = [block for network in networks for block in blocks_of(network)]
         self._limits: dict[str, Any] = {
             "recompile_limit": 8 + 2 * kinds,
             "accumulated_recompile_limit": 256 + 4 * kinds,

@@ -139,7 +139,7 @@ class _GraphedCohort(_Cohort):
 
     Args:
         courses, task: as before.
-        compiled: whether repeated blocks are: auto decides after the first epoch, by how long it took.
+        compiled: whether their blocks are: auto decides after the first epoch, by how long it took.
         streams: at most so many lanes.
     """
 

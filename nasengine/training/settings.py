@@ -34,7 +34,7 @@ class TrainingSettings:
         drop_last: leave out an epoch's last, smaller batch (norms over a handful of images are noise).
         precision: auto is bfloat16 autocast on a GPU that has it, float32 elsewhere.
         cuda_graph: replay the forward and backward pass as one CUDA graph where shapes are fixed.
-        compiled: the repeated blocks of networks that are trained side by side on a GPU (`cohort`); auto does it where
+        compiled: the blocks of networks that are trained side by side on a GPU (`cohort`); auto does it where
             there are enough steps to pay for it.
     """
 

@@ -325,7 +325,8 @@ def test_status_says_what_a_preparation_that_was_killed_goes_on_from(nasengine, 
     with Journal(tmp_path, header):
         assert says().splitlines() == ["going on, 5 epochs, training loss 2 in 20.0 s"]
     stopped, begins = says().splitlines()
-    assert stopped.startswith("stopped, 5 epochs") and begins == "  begins anew: it has no checkpoint yet"
+    assert stopped.startswith("stopped, 5 epochs")
+    assert begins == "  begins anew: it has no checkpoint yet"
     for epoch in (2, 3):
         (checkpoints / f"checkpoint_{epoch:06d}.safetensors").touch()
     assert says().splitlines()[1] == "  goes on after epoch 3, its last checkpoint"

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nasengine.errors import TrialError
+from nasengine.networks.composition import Sequential
 from nasengine.training import (
     OPTIMIZERS,
     CheckpointFolder,
@@ -19,7 +20,7 @@ from nasengine.training import (
     train_cohort,
     training_settings,
 )
-from nasengine.training.block_compiling import compiling_pays, noting_kinds, repeated_blocks
+from nasengine.training.block_compiling import blocks_of, compiling_pays, noting_kinds
 from nasengine.training.cohort_step import reads_rate_from_device
 from tests.training.networks import TASK, same, small_network, synthetic_part, weights
 
@@ -145,7 +146,7 @@ def test_no_optimizer_is_captured_without_a_gpu():
         assert not reads_rate_from_device(entry().build(small_network()))
 
 
-def test_repeated_blocks_are_those_in_lists_made_of_several_layers():
+def test_blocks_are_modules_of_several_layers_in_lists_and_those_that_hold_none_of_them():
     def block() -> nn.Module:
         made = nn.Module()
         made.conv, made.inner = nn.Conv2d(1, 1, 1), nn.Sequential(nn.ReLU(), nn.Conv2d(1, 1, 1))
@@ -153,8 +154,13 @@ def test_repeated_blocks_are_those_in_lists_made_of_several_layers():
 
     blocks = [block() for _ in range(3)]
     network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ModuleList(blocks[:2]), nn.Sequential(blocks[2], nn.ReLU()))
-    assert repeated_blocks(network) == blocks
-    assert repeated_blocks(small_network()) == []
+    assert blocks_of(network) == blocks
+    whole = nn.Module()
+    whole.stem, whole.body, whole.head = block(), network, nn.Linear(1, 1)
+    assert blocks_of(whole) == [whole.stem, *blocks]
+    composed = Sequential([block(), None, Wrapped(nn.ReLU())])
+    assert blocks_of(composed) == list(composed.children())
+    assert blocks_of(small_network()) == []
 
 
 def test_kinds_of_blocks_are_counted_by_structure_and_by_what_goes_in():
