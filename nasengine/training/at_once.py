@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,26 +22,27 @@ COUNT = "num_batches_tracked"
 
 
 @contextlib.contextmanager
-def layers_at_once(network: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+def layers_at_once(network: nn.Module, dtype: torch.dtype, compiled: Sequence[nn.Module] = ()) -> Iterator[None]:
     """In here a forward pass under autocast, and what is done with its outputs, takes fewer kernels.
 
     Weights and statistics end as they do without it, bit for bit. Only layers' own forwards find cast weights: who
-    reads a weight of a layer in another way reads the weight itself. Not for compiled blocks, whose code is made for
-    the layers as they are.
+    reads a weight of a layer in another way reads the weight itself.
 
     Args:
         network: that runs in here.
         dtype: that autocast casts to; float32 where it does not.
+        compiled: blocks whose code the compiler makes, in here too: all of it finds cast weights, and counts batches
+            itself.
     """
     with contextlib.ExitStack() as stack:
         if dtype != torch.float32:
-            stack.enter_context(_cast(network, dtype))
-        stack.enter_context(_counted(network))
+            stack.enter_context(_cast(network, dtype, compiled))
+        stack.enter_context(_counted(network, compiled))
         yield
 
 
 @contextlib.contextmanager
-def _cast(network: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+def _cast(network: nn.Module, dtype: torch.dtype, compiled: Sequence[nn.Module]) -> Iterator[None]:
     layers = [module for module in network.modules() if _runs_as(module, CAST)]
     used = Counter(id(own) for layer in layers for own in layer._parameters.values())
     places = [
@@ -55,20 +56,22 @@ def _cast(network: nn.Module, dtype: torch.dtype) -> Iterator[None]:
         yield
         return
     made: tuple[Tensor, ...] = _CastAll.apply(dtype, *(own for _, _, own in places))  # type: ignore[no-untyped-call]
-    casts: dict[nn.Module, dict[str, Any]] = {}
-    owned: dict[nn.Module, dict[str, Any]] = {}
+    # Who runs, a layer or the compiled block around it -> (layer, name, the weight, the same cast).
+    holders = {module: block for block in compiled for module in block.modules()}
+    found: dict[nn.Module, list[tuple[nn.Module, str, nn.Parameter, Any]]] = {}
     for (layer, name, own), cast in zip(places, made, strict=True):
-        casts.setdefault(layer, {})[name] = cast
-        owned.setdefault(layer, {})[name] = own
+        found.setdefault(holders.get(layer, layer), []).append((layer, name, own, cast))
 
-    def before(layer: nn.Module, _inputs: Any) -> None:
-        layer._parameters.update(casts[layer])
+    def before(holder: nn.Module, _inputs: Any) -> None:
+        for layer, name, _, cast in found[holder]:
+            layer._parameters[name] = cast
 
-    def after(layer: nn.Module, _inputs: Any, _output: Any) -> None:
-        layer._parameters.update(owned[layer])
+    def after(holder: nn.Module, _inputs: Any, _output: Any) -> None:
+        for layer, name, own, _ in found[holder]:
+            layer._parameters[name] = own
 
-    handles = [layer.register_forward_pre_hook(before) for layer in casts]
-    handles += [layer.register_forward_hook(after, always_call=True) for layer in casts]
+    handles = [holder.register_forward_pre_hook(before) for holder in found]
+    handles += [holder.register_forward_hook(after, always_call=True) for holder in found]
     try:
         yield
     finally:
@@ -99,12 +102,13 @@ def _copied(tensors: tuple[Tensor, ...] | list[Tensor], dtype: torch.dtype) -> l
 
 
 @contextlib.contextmanager
-def _counted(network: nn.Module) -> Iterator[None]:
+def _counted(network: nn.Module, compiled: Sequence[nn.Module]) -> Iterator[None]:
     """Batches are counted on the processor, and the counts of all norms then added at once."""
+    inside = {module for block in compiled for module in block.modules()}
     kept: dict[nn.Module, Tensor] = {}
     for module in network.modules():
         count = module._buffers.get(COUNT)
-        if count is not None and _runs_as(module, COUNTING) and module.momentum is not None:
+        if module not in inside and count is not None and _runs_as(module, COUNTING) and module.momentum is not None:
             kept[module] = count
     seen = {norm: torch.zeros((), dtype=torch.long) for norm in kept}
     try:

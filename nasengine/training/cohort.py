@@ -195,8 +195,8 @@ class _GraphedCohort(_Cohort):
         try:
             with self.blocks.compiling():
                 for member in self.going:
-                    member.rehearse(example)
                     member.compiled = True
+                    member.rehearse(example)
         except Exception as error:  # whatever a compiler, or the lack of one, may raise: it only makes things faster
             self.blocks.undo()
             self.blocks = None

@@ -19,6 +19,7 @@ from torch import Tensor
 from nasengine.tasks import Task
 from nasengine.training.at_once import layers_at_once
 from nasengine.training.batches import Normalize
+from nasengine.training.block_compiling import blocks_of
 from nasengine.training.course import Course
 from nasengine.training.own_draws import OwnDraws
 from nasengine.training.step import TrainingStep
@@ -69,8 +70,15 @@ class CohortStep(TrainingStep):
     def learn(self, pixels: Tensor, labels: Tensor, *, cache: bool = True) -> None:
         """See `TrainingStep.learn`; notes whether the network writes to what it is given."""
         version = pixels._version
-        super().learn(pixels, labels, cache=cache)
+        with self._compiled_layers():
+            super().learn(pixels, labels, cache=cache)
         self._writes_to_images = self._writes_to_images or pixels._version != version
+
+    def _compiled_layers(self) -> contextlib.AbstractContextManager[None]:
+        """Compiled blocks run in this, also where no step is captured: their code is made for the weights it casts."""
+        if not self.compiled:
+            return contextlib.nullcontext()
+        return layers_at_once(self.network, self.dtype, blocks_of(self.network))
 
     def rehearse(self, batch: tuple[Tensor, Tensor]) -> None:
         """The passes of a step, after which weights, statistics, draws and the sum of losses are what they were."""

@@ -84,6 +84,21 @@ def test_only_a_layers_own_forward_finds_what_was_cast():
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in network.modules())
 
 
+def test_in_a_compiled_block_all_code_finds_cast_weights_and_batches_are_counted_where_they_are():
+    network = Reading()
+    own, before = dict(network.named_parameters()), weights(network)
+    layer_by_layer = gradients(network, contextlib.nullcontext())
+    statistics, network.read = weights(network), []
+    network.load_state_dict(before)
+    network.zero_grad(set_to_none=True)
+    at_once = gradients(network, layers_at_once(network, torch.bfloat16, [network]))
+    assert network.read == [torch.bfloat16]
+    assert same(weights(network), statistics)
+    assert all(parameter is own[name] for name, parameter in network.named_parameters())
+    for one, other in zip(at_once, layer_by_layer, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.02, atol=0.01)
+
+
 def test_a_forward_that_fails_leaves_the_layers_as_they_were():
     network = small_network()
     own = dict(network.named_parameters())

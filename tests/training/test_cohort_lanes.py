@@ -10,6 +10,7 @@ import functools
 
 import pytest
 import torch
+from torch import nn
 
 from nasengine.errors import TrialError
 from nasengine.training import Member, cohort, cohort_lanes, device, step, train, train_cohort, training_settings
@@ -38,8 +39,10 @@ class Graph:
 
     def replay(self) -> None:
         self.member.optimizer.zero_grad(set_to_none=True)
-        with self.member.draws, layers_at_once(self.member.network, torch.float32):
-            self.member.learn(self.pixels, self.labels)
+        compiled = self.member.compiled
+        layers = contextlib.nullcontext() if compiled else layers_at_once(self.member.network, torch.float32)
+        with self.member.draws, layers:
+            self.member.learn(self.pixels, self.labels, cache=not compiled)
 
 
 @pytest.fixture
@@ -158,6 +161,48 @@ def test_blocks_are_compiled_after_the_first_epoch_if_that_pays(monkeypatch, cap
     together(monkeypatch, members(3), training_settings({**BASE, "compiled": "no"}), streams=2)
     together(monkeypatch, members(3), training_settings({**BASE, "compiled": "yes"}), streams=2, deterministic=True)
     assert compiled == []
+
+
+class Block(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(channels, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.norm(self.conv(x)).relu()
+
+
+class Blocks(nn.Module):
+    """A stem, two blocks in a list, a layer."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.stem, self.blocks, self.head = Block(1), nn.ModuleList([Block(4), Block(4)]), nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # of torch, importing its compiler
+def test_compiled_blocks_train_like_others_by_weights_that_are_cast_at_once(monkeypatch, captures):
+    made = torch._dynamo.utils.counters["stats"]
+    settings = training_settings({**BASE, "precision": "bfloat16", "compiled": "yes"})
+    before = made["unique_graphs"]
+    cohort_members = [Member(Blocks(seed), seed, 3) for seed in range(3)]
+    reports = together(monkeypatch, cohort_members, settings, streams=2)
+    assert {report.notes for report in reports} == {()}
+    assert made["unique_graphs"] - before == 2, "one for the stem, one for the others: no step asks for another"
+    for member, report in zip(cohort_members, reports, strict=True):
+        single = alone(Member(Blocks(member.seed), member.seed, 3), settings)
+        assert [epoch["loss"] for epoch in report.curve] == pytest.approx(
+            [epoch["loss"] for epoch in single.curve], rel=0.02
+        )
+        assert "forward" not in vars(member.network.stem)
 
 
 def test_trainings_one_after_another_warm_up_on_one_stream(monkeypatch, captures):
