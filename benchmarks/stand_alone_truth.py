@@ -6,6 +6,11 @@ some side by side on each GPU, and tested once. The file that comes of it is wha
     python benchmarks/stand_alone_truth.py --space pooling_resnet18 --only 24 --epochs 15 --gpus 2 --limit 540 --out DIR
     python benchmarks/mixture.py --space pooling_resnet18 --models 4 --truth DIR/truth.json --out DIR2
 
+Or only those that a space knows by name, and those that relaxed searches have found (`darts_scales.py`):
+
+    python benchmarks/stand_alone_truth.py --space pooling_resnet20_scales --known default best_of_36
+        --darts DIR/darts_scales.json --epochs 30 --seeds 0 1 2 --out DIR3
+
 truth.json is written anew after every wave of a GPU. With --limit a wave that would end too late is not begun (one
 that turns out to is given up after its second epoch); --resume DIR goes on with what an earlier call did not reach.
 Time is foretold by multiply-accumulates: networks of about the same cost train side by side, the dearest first.
@@ -99,6 +104,8 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="pooling_resnet18")
     parser.add_argument("--only", type=int, help="so many architectures, spread evenly; default: all")
+    parser.add_argument("--known", nargs="+", default=[], help="only these of the space's known architectures")
+    parser.add_argument("--darts", type=Path, help="only what the whole runs in this file have found, and --known")
     parser.add_argument("--epochs", type=float, default=15)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -118,11 +125,24 @@ def read_arguments() -> argparse.Namespace:
 
 
 def everything_wanted(space: SearchSpace, arguments: argparse.Namespace) -> list[Wanted]:
-    """Some architectures, spread evenly over the space, with every seed."""
-    everything, pricer = list(space.enumerate()), Pricer(space)
-    count = min(arguments.only or len(everything), len(everything))
-    chosen = [everything[place] for place in np.linspace(0, len(everything) - 1, count).round().astype(int)]
+    """Some architectures, spread evenly over the space or named, with every seed."""
+    pricer = Pricer(space)
+    if arguments.known or arguments.darts:
+        named = [space.known[name].architecture for name in arguments.known]
+        chosen = list(dict.fromkeys([*named, *(found_by_darts(space, arguments.darts) if arguments.darts else [])]))
+    else:
+        everything = list(space.enumerate())
+        count = min(arguments.only or len(everything), len(everything))
+        chosen = [everything[place] for place in np.linspace(0, len(everything) - 1, count).round().astype(int)]
     return [Wanted(one, seed, pricer.price(one).macs) for seed in arguments.seeds for one in chosen]
+
+
+def found_by_darts(space: SearchSpace, file: Path) -> list[Architecture]:
+    """The most probable architecture of every run in a file of darts_scales.py that was not cut short."""
+    content = json.loads(file.read_text())
+    names = list(space.known["default"].architecture)
+    whole = [run for run in content["runs"] if run["epochs"] >= content["epochs"]]
+    return [space.architecture(dict(zip(names, run["scales"], strict=True))) for run in whole]
 
 
 def divide(wanted: Iterable[Wanted], parts: int) -> list[list[Wanted]]:
