@@ -47,7 +47,7 @@ from nasengine.training.cohort_lanes import Lane
 
 SPACE = "pooling_resnet20"
 IMAGES = 20_480
-ENUMERATED = 1000
+ENUMERATED = 1000  # of a larger space members are drawn
 GUESS = 200_000  # images/s in all, from which the number of steps is taken
 RECIPE: dict[str, Any] = {
     "optimizer": {"type": "sgd", "rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True},

@@ -114,10 +114,14 @@ class Subject:
 
         return run
 
+    def of_its_own(self, architecture: Architecture) -> torch.nn.Module:
+        """A stand-alone network, its weights as the images lie."""
+        return self.supernet.subnet(architecture).to(memory_format=torch.channels_last)
+
     def plain(self, architecture: Architecture, *, compiled: bool) -> Step:
-        """A network of its own."""
+        """The step of a network of its own."""
         if (architecture, compiled) not in self.plains:  # the graph of a step runs what the row before compiled
-            network = self.supernet.subnet(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network = self.of_its_own(architecture)
             run = torch.compile(network, dynamic=False) if compiled else network
             self.plains[architecture, compiled] = list(network.parameters()), run
         parameters, run = self.plains[architecture, compiled]
@@ -197,7 +201,7 @@ def new_architectures(subject: Subject) -> Iterator[tuple[str, float]]:
         times[name].append((time.perf_counter() - began) * 1e3)
 
     for architecture, other in zip(subject.draw(NEW), subject.draw(NEW), strict=True):
-        plain = supernet.subnet(other).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        plain = subject.of_its_own(other)
         with torch.no_grad(), subject.autocast():
             timed("its view is made", lambda a=architecture: supernet.view(a))
             timed("first result", lambda a=architecture: supernet(few, a))
